@@ -1,0 +1,9 @@
+//! Typed settings: the very types the binaries parse, the operator renders and `chatctl local` fills from a manifest.
+
+pub mod auth;
+pub mod gateway;
+pub mod limits;
+
+pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
+pub use gateway::{DrainConfig, GatewayConfig};
+pub use limits::{Limits, Rate};

@@ -1,0 +1,119 @@
+//! Sequenced facts: what the sequencer found out, for gateways, indexer, push, analytics and the customer's consumers.
+//!
+//! An event is idempotent on (`chat_id`, seq, rev): a replay emits the same event again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::codes::ErrorCode;
+use crate::frame::{Change, ChatInfo, Message, Meta};
+use crate::id::{ChatId, Rev, Seq, UserId};
+use crate::message_log::Position;
+
+/// One sequenced fact of a chat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Schema number of the public feed.
+    pub v: u16,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The record it came from.
+    pub position: Position,
+    /// Write timestamp: grows with every decided record of the chat.
+    pub ts: u64,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A message took a seq.
+    Message(Message),
+    /// A message has new content.
+    Updated {
+        /// Which.
+        seq: Seq,
+        /// The change's number.
+        rev: Rev,
+        /// The new content.
+        content: String,
+        /// The new data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meta: Option<Meta>,
+        /// When.
+        edited_at: Time,
+    },
+    /// A message is gone.
+    Deleted {
+        /// Which.
+        seq: Seq,
+        /// The change's number.
+        rev: Rev,
+        /// When.
+        deleted_at: Time,
+    },
+    /// The chat itself changed.
+    Changed {
+        /// The chat after the change.
+        chat: ChatInfo,
+        /// The change.
+        change: Change,
+        /// Present members after the change, for consumers that keep their own member lists.
+        members: Arc<[UserId]>,
+    },
+}
+
+impl Event {
+    /// Schema number that this version writes.
+    pub const FORMAT: u16 = 1;
+
+    /// Encodes the event for the public feed.
+    pub fn encode(&self) -> bytes::Bytes {
+        serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("an event has string keys only")).into()
+    }
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It took this seq; for edits and deletes also this rev (0 otherwise).
+    Applied {
+        /// The message.
+        seq: Seq,
+        /// The change's number, 0 for what is not a change.
+        rev: Rev,
+    },
+    /// The same id was applied before, with this seq and rev.
+    Duplicate {
+        /// The message.
+        seq: Seq,
+        /// The change's number, 0 for what is not a change.
+        rev: Rev,
+    },
+    /// It was refused and takes nothing.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+    },
+}
+
+/// An outcome on its way to the gateway that waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// Who asked.
+    pub actor: UserId,
+    /// The record's idempotency key.
+    pub id: Uuid,
+    /// Whether the record was a send, so that a refusal is told by its `message_id`.
+    pub is_send: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+}
