@@ -15,8 +15,8 @@ impl Time {
     const LAST_MS: u64 = 253_402_207_200_000;
 
     /// Makes a time from milliseconds since 1970; later than the last one the calendar knows becomes that one.
-    pub fn from_millis(millis: u64) -> Self {
-        Self(millis.min(Self::LAST_MS))
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(if millis < Self::LAST_MS { millis } else { Self::LAST_MS })
     }
 
     /// Returns milliseconds since 1970.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::codes::ErrorCode;
 use crate::frame::{Change, ChatInfo, Message, Meta};
-use crate::id::{ChatId, Rev, Seq, UserId};
+use crate::id::{ChatId, MessageId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
 /// One sequenced fact of a chat.
@@ -116,4 +116,35 @@ pub struct Verdict {
     pub is_send: bool,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// One record of the `push` topic: a message, and who was not connected when it was relayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// Format number.
+    pub v: u16,
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The message.
+    pub seq: Seq,
+    /// Its id.
+    pub message_id: MessageId,
+    /// Who wrote it.
+    pub sender: UserId,
+    /// When; the members of `offline` are due now, the others 10 s later.
+    pub created_at: Time,
+    /// The membership record whose roster says who gets it.
+    pub roster_at: Position,
+    /// Members without a route when the message was relayed.
+    pub offline: Vec<UserId>,
+}
+
+impl PushRecord {
+    /// Format number that this version writes.
+    pub const FORMAT: u16 = 1;
+
+    /// Encodes the record.
+    pub fn encode(&self) -> bytes::Bytes {
+        serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("a push record has string keys only")).into()
+    }
 }

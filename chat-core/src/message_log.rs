@@ -27,6 +27,10 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Time;
 use crate::id::ChatId;
 
+mod follower;
+mod groups;
+pub mod memory;
+
 /// The topics of one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {

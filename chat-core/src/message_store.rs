@@ -28,8 +28,10 @@ use uuid::Uuid;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
+pub mod memory;
 pub mod roster;
 pub mod row;
+pub mod tables;
 
 pub use roster::{Roster, RosterMember};
 pub use row::{ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, Row, StoredMessage};

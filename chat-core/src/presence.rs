@@ -15,6 +15,10 @@ use async_trait::async_trait;
 
 use crate::id::{GatewayId, UserId};
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod in_process;
+
 /// How long a user stays online without a sign of life.
 pub const PRESENCE_TTL_MS: u64 = 30_000;
 

@@ -99,11 +99,6 @@ pub enum Op {
         /// Who.
         user: UserId,
     },
-    /// Turn every message of a user into a stub.
-    Erase {
-        /// Whose.
-        user: UserId,
-    },
 }
 
 /// A record that cannot be applied, whoever reads it. Such a record goes to the dead letters.

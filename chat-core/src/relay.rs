@@ -21,6 +21,13 @@ use crate::event::{Event, Verdict};
 use crate::frame::Push;
 use crate::id::{GatewayId, UserId};
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod in_process;
+pub(crate) mod leases;
+#[cfg(any(test, feature = "contract"))]
+pub mod lossy;
+
 /// How long a route lives without a refresh.
 pub const ROUTE_TTL_MS: u64 = 30_000;
 
@@ -51,6 +58,8 @@ pub enum Item {
     },
     /// What became of a record that this gateway appended.
     Verdict(Verdict),
+    /// Envelopes for this gateway were given up: treat it as a gap.
+    Resync,
 }
 
 /// Whether a registration continued an unexpired one.
@@ -94,7 +103,7 @@ pub trait Relay: Send + Sync + fmt::Debug {
 
 /// A gateway's end of its channel.
 #[async_trait]
-pub trait Inbox: Send + fmt::Debug {
+pub trait Inbox: Send + Sync + fmt::Debug {
     /// Waits for the next envelope that arrives, with its number. Cancel-safe.
     async fn next(&mut self) -> Result<(u64, Envelope), RelayError>;
 

@@ -44,7 +44,7 @@ pub enum ChatType {
 }
 
 /// A link to a file that the app stores elsewhere; content beside it is the caption.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attachment {
     /// Where the file is: https (http in local mode), at most 2 048 bytes.
     pub url: String,
@@ -81,7 +81,7 @@ pub enum ChangeKind {
 }
 
 /// One change of a chat: the body of a SYSTEM message and of the `chat` push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// What changed.
     pub kind: ChangeKind,
@@ -101,7 +101,7 @@ pub struct Change {
 }
 
 /// One message as members see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The chat it is in.
     pub chat_id: ChatId,

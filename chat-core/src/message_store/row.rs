@@ -27,6 +27,16 @@ pub struct ChatState {
     pub roster_at: Position,
     /// Time of the newest message, or of the chat's beginning; message times never fall below it.
     pub head_at: Time,
+    /// Highest time inside an applied id that ran more than two minutes ahead of the log. Ids up to here are looked
+    /// up in the store, whatever memory says (ADR 0002).
+    pub ids_ahead_until: Time,
+}
+
+impl ChatState {
+    /// Returns whether the chat exists: a cell may also stand for records refused because it does not.
+    pub fn exists(&self) -> bool {
+        self.roster_at != Position::default()
+    }
 }
 
 /// What a chat is.
@@ -67,7 +77,7 @@ pub struct IdRow {
 }
 
 /// One write to one row. `ts` is the write timestamp of every cell it sets, unless the variant says otherwise.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Row {
     /// `chats`: type, name, `created_at`, `created_by`.
     Chat {
@@ -209,7 +219,7 @@ pub enum Row {
 pub const ACTIVE_SLOT_MS: u64 = 6 * 3600 * 1000;
 
 /// A message row as it is read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredMessage {
     /// The message.
     pub message: Message,
@@ -222,7 +232,7 @@ pub struct StoredMessage {
 }
 
 /// A member row as it is read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MemberRow {
     /// Who.
     pub user: UserId,
@@ -258,7 +268,7 @@ impl MemberRow {
 }
 
 /// An inbox row as it is read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InboxRow {
     /// The chat.
     pub chat_id: ChatId,

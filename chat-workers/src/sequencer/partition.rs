@@ -1,0 +1,367 @@
+//! One partition: takes records, decides, persists, tells, and says what may be committed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::clock::Time;
+use chat_core::id::ChatId;
+use chat_core::message_log::{Append, Entry, LogError, Topic, partition_of};
+use chat_core::message_store::StoreError;
+use chat_core::record::{Record, RecordError};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use lru::LruCache;
+use rustc_hash::FxHashSet;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::batch::{self, Chats, Plan, Positioned};
+use super::chat_state::CachedChat;
+use super::fanout::{self, Fanout};
+use super::lane::{Control, Feed, LaneEnd};
+use super::{BlockReason, Blocked, Ports, SequencerConfig, SequencerStatus, load};
+use crate::metrics::{OutcomeLabel, SequencerMetrics};
+
+/// Batches whose events are on their way to the log.
+const EMISSIONS: usize = 4;
+
+/// Time to finish what is in flight when the partition is given up.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Longest pause between attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Why a batch was not done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the partition is blocked: {0:?}")]
+    Blocked(BlockReason),
+}
+
+/// The task of one partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) id: u32,
+    pub(super) epoch: u32,
+    pub(super) ports: Ports,
+    pub(super) config: SequencerConfig,
+    pub(super) metrics: SequencerMetrics,
+    pub(super) status: SequencerStatus,
+    pub(super) control: mpsc::Sender<Control>,
+    /// The next offset to read as of the last commit that was asked for.
+    pub(super) committed: u64,
+}
+
+/// A batch as it is read.
+#[derive(Debug, Default)]
+struct Decoded {
+    records: Vec<Positioned>,
+    dead: Vec<Append>,
+    /// The offset after the last record that was read.
+    next: u64,
+    /// A record of a newer format follows.
+    newer: bool,
+}
+
+/// What the task holds while it runs.
+struct Work {
+    cache: LruCache<ChatId, CachedChat>,
+    fanout: Fanout,
+    emissions: FuturesOrdered<BoxFuture<'static, Result<u64, LogError>>>,
+    /// Done, but not yet old enough to be committed.
+    aging: VecDeque<(u64, Instant)>,
+    failures: u32,
+}
+
+impl Partition {
+    /// Runs until the partition is revoked or the consumer is gone.
+    pub(super) async fn run(mut self, mut lane: LaneEnd, revoked: CancellationToken) {
+        let size = std::num::NonZeroUsize::new(self.config.cached_chats).unwrap_or(std::num::NonZeroUsize::MIN);
+        let mut work = Work {
+            cache: LruCache::new(size),
+            fanout: Fanout::new(Arc::clone(&self.ports.relay)),
+            emissions: FuturesOrdered::new(),
+            aging: VecDeque::new(),
+            failures: 0,
+        };
+        loop {
+            let due = work.aging.front().map(|(_, since)| *since + self.config.commit_delay);
+            let step = tokio::select! {
+                biased;
+                () = revoked.cancelled() => break,
+                Some(emitted) = work.emissions.next(), if !work.emissions.is_empty() => {
+                    emitted.map(|next| work.aging.push_back((next, Instant::now()))).map_err(Failure::from)
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.commit_aged(&mut work).await;
+                    Ok(())
+                }
+                feed = lane.feed.recv(), if work.emissions.len() < EMISSIONS => {
+                    let Some(feed) = feed else { break };
+                    let entries = self.gather(feed, &mut lane);
+                    if lane.take_stalled() {
+                        self.ask(Control::Drained { partition: self.id }).await;
+                    }
+                    if entries.is_empty() { Ok(()) } else { self.process(entries, &mut work).await }
+                }
+            };
+            match step {
+                Ok(()) => {}
+                Err(failure) => self.recover(failure, &mut work, &mut lane, &revoked).await,
+            }
+        }
+        self.finish(work).await;
+    }
+
+    /// Takes what waits in the lane, up to a batch; drops what was read before a rewind.
+    fn gather(&self, first: Feed, lane: &mut LaneEnd) -> Vec<Entry> {
+        let mut entries = if first.generation == lane.generation { first.entries } else { Vec::new() };
+        while entries.len() < self.config.batch_records
+            && let Ok(feed) = lane.feed.try_recv()
+        {
+            if feed.generation == lane.generation {
+                entries.extend(feed.entries);
+            }
+        }
+        entries
+    }
+
+    async fn process(&mut self, entries: Vec<Entry>, work: &mut Work) -> Result<(), Failure> {
+        self.metrics.batch_records.observe(entries.len() as f64);
+        let Decoded { records, dead, next, newer } = self.decode(entries);
+        let mut chats = self.take_chats(&records, work).await?;
+        let needs = batch::needs(&chats, &records);
+        let known = load::known(&*self.ports.store, needs, &records).await?;
+        let plan = batch::plan(&mut chats, &records, &known);
+        let settled = self.persist(plan).await?;
+        for (chat_id, chat) in chats {
+            work.cache.put(chat_id, chat);
+        }
+        let with_events = |settled| {
+            let events = fanout::events(&settled);
+            (settled, events)
+        };
+        let told: Vec<_> = settled.into_iter().map(with_events).collect();
+        let connected = work.fanout.relay(&told).await;
+        let partitions = (self.ports.log.partitions(Topic::Events), self.ports.log.partitions(Topic::Push));
+        let mut appends = fanout::records(&told, &connected, partitions.0, partitions.1);
+        appends.extend(dead);
+        work.emissions.push_back(emit(Arc::clone(&self.ports.log), appends, next));
+        if newer {
+            return Err(Failure::Blocked(BlockReason::UnknownFormat));
+        }
+        work.failures = 0;
+        Ok(())
+    }
+
+    /// Decodes records; those that nobody could apply become dead letters. One of a newer format ends the batch.
+    fn decode(&self, entries: Vec<Entry>) -> Decoded {
+        let count = self.ports.log.partitions(Topic::Messages);
+        let mut decoded = Decoded { next: self.committed, ..Decoded::default() };
+        for entry in entries {
+            let offset = entry.position.offset;
+            let reason = match Record::decode(&entry.payload) {
+                Ok(record) if partition_of(record.chat_id, count) == self.id => {
+                    decoded.next = offset + 1;
+                    decoded.records.push(Positioned { position: entry.position, time: entry.time, record });
+                    continue;
+                }
+                Ok(_) => "the key does not belong to this partition".to_owned(),
+                Err(RecordError::UnknownFormat { found }) => {
+                    error!(partition = self.id, offset, found, "meet a newer record format");
+                    decoded.newer = true;
+                    break;
+                }
+                Err(error) => error.to_string(),
+            };
+            error!(partition = self.id, offset, reason, "put a record to the dead letters");
+            self.metrics.dead_letters.inc();
+            decoded.next = offset + 1;
+            decoded.dead.push(dead_letter(entry, reason));
+        }
+        decoded
+    }
+
+    /// Takes the batch's chats out of memory, and loads the others.
+    async fn take_chats(&self, records: &[Positioned], work: &mut Work) -> Result<Chats, Failure> {
+        let mut chats = Chats::default();
+        let mut missing: Vec<(ChatId, Time)> = Vec::new();
+        let mut seen = FxHashSet::default();
+        for Positioned { record, time, .. } in records {
+            if seen.insert(record.chat_id) {
+                match work.cache.pop(&record.chat_id) {
+                    Some(chat) => drop(chats.insert(record.chat_id, chat)),
+                    None => missing.push((record.chat_id, *time)),
+                }
+            }
+        }
+        let loaded: Vec<ChatId> = missing.iter().map(|(chat_id, _)| *chat_id).collect();
+        load::chats(&*self.ports.store, missing, &mut chats).await?;
+        self.check_positions(&loaded, &chats).await?;
+        Ok(chats)
+    }
+
+    /// Stops when the store knows positions that the log does not have.
+    async fn check_positions(&self, loaded: &[ChatId], chats: &Chats) -> Result<(), Failure> {
+        let newest = loaded.iter().filter_map(|chat_id| chats.get(chat_id)).map(|chat| chat.state.position).max();
+        let Some(newest) = newest else { return Ok(()) };
+        if newest.epoch > self.epoch {
+            return Err(Failure::Blocked(BlockReason::TopicReplaced));
+        }
+        if newest.epoch == self.epoch && newest.offset >= self.committed {
+            let end = self.ports.log.end(Topic::Messages, self.id).await?;
+            if newest.offset >= end {
+                return Err(Failure::Blocked(BlockReason::LogWentBackwards));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a plan: all rows are acknowledged before the first state cell is written.
+    async fn persist(&self, plan: Plan) -> Result<Vec<batch::Settled>, Failure> {
+        let begun = Instant::now();
+        let Plan { rows, states, settled } = plan;
+        if !rows.is_empty() {
+            self.ports.store.write_rows(rows).await?;
+        }
+        if !states.is_empty() {
+            self.ports.store.write_states(states).await?;
+        }
+        self.metrics.persist_seconds.observe(begun.elapsed().as_secs_f64());
+        for settled in &settled {
+            self.metrics.decided.get_or_create(&OutcomeLabel { outcome: label(&settled.verdict.outcome) }).inc();
+        }
+        Ok(settled)
+    }
+
+    async fn commit_aged(&mut self, work: &mut Work) {
+        let mut next = None;
+        while let Some((offset, since)) = work.aging.front()
+            && since.elapsed() >= self.config.commit_delay
+        {
+            next = Some(*offset);
+            work.aging.pop_front();
+        }
+        if let Some(next) = next {
+            self.committed = next;
+            self.status.update(self.id, |status| status.blocked = None);
+            self.ask(Control::Commit { partition: self.id, next }).await;
+        }
+    }
+
+    /// Drops all that was derived from what may not be in the store, waits, and begins again at the committed offset.
+    async fn recover(&mut self, failure: Failure, work: &mut Work, lane: &mut LaneEnd, revoked: &CancellationToken) {
+        if matches!(failure, Failure::Blocked(_)) {
+            self.let_emissions_end(work).await;
+        }
+        work.cache.clear();
+        work.emissions = FuturesOrdered::new();
+        work.aging.clear();
+        work.failures = work.failures.saturating_add(1);
+        self.metrics.rewinds.inc();
+        let pause = backoff(work.failures);
+        warn!(partition = self.id, error = %failure, ?pause, "begin again at the committed offset");
+        if let Some(reason) = block_reason(&failure) {
+            let since = self.ports.clock.now();
+            self.status.update(self.id, |status| {
+                if status.blocked.as_ref().is_none_or(|blocked| blocked.reason != reason) {
+                    status.blocked = Some(Blocked { reason, since });
+                }
+            });
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = revoked.cancelled() => return,
+        }
+        lane.generation += 1;
+        let rewind = Control::Rewind { partition: self.id, offset: self.committed, generation: lane.generation };
+        self.ask(rewind).await;
+    }
+
+    /// Gives what is in flight a last chance to be committed.
+    async fn finish(mut self, mut work: Work) {
+        self.let_emissions_end(&mut work).await;
+    }
+
+    async fn let_emissions_end(&mut self, work: &mut Work) {
+        let emptied = timeout(FINISH, async {
+            while let Some(Ok(next)) = work.emissions.next().await {
+                work.aging.push_back((next, Instant::now()));
+            }
+        });
+        if emptied.await.is_err() {
+            info!(partition = self.id, "leave a batch to the next reading");
+        }
+        self.commit_aged(work).await;
+    }
+
+    /// Asks the consumer, which never waits for this task, so that the two cannot block each other. When it is gone,
+    /// so is the partition.
+    async fn ask(&self, control: Control) {
+        if self.control.send(control).await.is_err() {
+            info!(partition = self.id, "the consumer is gone");
+        }
+    }
+}
+
+/// Emits a batch; resolves to the offset after it. Attempts go on as long as the log only says "full".
+fn emit(
+    log: Arc<dyn chat_core::message_log::MessageLog>,
+    appends: Vec<Append>,
+    next: u64,
+) -> BoxFuture<'static, Result<u64, LogError>> {
+    let emission = tokio::spawn(async move {
+        let mut attempt = 0;
+        while !appends.is_empty() {
+            match log.append_all(appends.clone()).await {
+                Ok(_) => break,
+                Err(LogError::Full) => {
+                    attempt += 1;
+                    sleep(backoff(attempt)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(next)
+    });
+    Box::pin(async move { emission.await.unwrap_or_else(|error| Err(LogError::Unavailable(error.to_string()))) })
+}
+
+fn dead_letter(entry: Entry, reason: String) -> Append {
+    let mut headers = entry.headers;
+    headers.push(("reason".to_owned(), reason.into()));
+    headers.push(("position".to_owned(), entry.position.to_string().into()));
+    Append { topic: Topic::MessagesDlq, partition: 0, key: entry.key, payload: entry.payload, headers }
+}
+
+fn label(outcome: &chat_core::event::Outcome) -> &'static str {
+    use chat_core::event::Outcome;
+    match outcome {
+        Outcome::Applied { .. } => "applied",
+        Outcome::Duplicate { .. } => "duplicate",
+        Outcome::Refused { .. } => "refused",
+    }
+}
+
+fn block_reason(failure: &Failure) -> Option<BlockReason> {
+    match failure {
+        Failure::Blocked(reason) => Some(*reason),
+        Failure::Store(StoreError::Corrupt(_)) => Some(BlockReason::Corrupt),
+        Failure::Log(LogError::DataLost { .. }) => Some(BlockReason::DataLost),
+        Failure::Store(_) | Failure::Log(_) => None,
+    }
+}
+
+/// Full jitter over an exponential back-off from 50 ms.
+fn backoff(attempt: u32) -> Duration {
+    let ceiling = BACKOFF_MAX.min(Duration::from_millis(50).saturating_mul(1 << attempt.min(10)));
+    ceiling.mul_f64(rand::random_range(0.1..1.0))
+}
