@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The tests of ChatCluster. Without an argument: what CI runs. With a level: that level whole. See CONTRIBUTING.md.
+#
+#   tests/run.sh                 unit and local
+#   tests/run.sh unit            format, lints, documents, unit tests, properties, simulation, model check
+#   tests/run.sh local           black-box suites against a release build of `chatctl local`
+#   tests/run.sh --full          every level, simulations and faults repeated more often
+#
+# Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). With CI=true a missing
+# need is a failure; otherwise it is told and counted as skipped. The last line is `N passed, N failed, N skipped`.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+cache="${CHAT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/chatcluster}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+export CARGO_INCREMENTAL=0
+export INSTA_UPDATE=no
+mkdir -p "$cache" "$CARGO_TARGET_DIR" || exit 1
+
+passed=0 failed=0 skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+
+# stage NAME COMMAND...: runs a command; counts the tests it reports, or itself as one.
+stage() {
+  local name=$1 begun=$SECONDS status
+  shift
+  say "$name"
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  local counts p f i
+  counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log" |
+    awk '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i + 0 }')
+  read -r p f i <<<"$counts"
+  if [ $((p + f + i)) -eq 0 ]; then
+    [ "$status" -eq 0 ] && p=1 || f=1
+  elif [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+    f=1
+  fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + i))
+  printf '%s\n' "-- $name: $([ "$status" -eq 0 ] && echo ok || echo FAILED) after $((SECONDS - begun)) s"
+}
+
+# missing NEED LEVEL: tells of a need that this machine lacks.
+missing() {
+  say "$2 needs $1, which is not here"
+  if [ "${CI:-}" = true ]; then failed=$((failed + 1)); else skipped=$((skipped + 1)); fi
+}
+
+# need COMMAND PACKAGE: installs a Debian package where that is possible.
+need() {
+  command -v "$1" >/dev/null && return 0
+  if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    (apt-get install -y -qq "$2" || { apt-get update -qq && apt-get install -y -qq "$2"; }) >/dev/null 2>&1
+  fi
+  command -v "$1" >/dev/null
+}
+
+deny() {
+  local bin="$cache/tools/bin/cargo-deny"
+  if [ ! -x "$bin" ]; then
+    CARGO_TARGET_DIR="$cache/tools/target" cargo install --quiet --locked --root "$cache/tools" cargo-deny || return 1
+    rm -rf "$cache/tools/target"
+  fi
+  "$bin" --log-level warn check bans licenses sources
+}
+
+unit() {
+  stage "format" cargo fmt --all --check
+  stage "lints" cargo clippy --workspace --all-targets -- -D warnings
+  stage "documents of the code" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+  stage "dependencies" deny
+  need strace strace || missing strace "the proof that no ack leaves before its sync"
+  stage "unit tests, properties, simulation, model check" cargo test --workspace --exclude tests --no-fail-fast
+  stage "invariants of the source" cargo test -p tests --test architecture
+}
+
+local_suites() {
+  stage "release build of chatctl" cargo build --release -p chatctl
+  export CHATCTL="$CARGO_TARGET_DIR/release/chatctl"
+  [ -x "$CHATCTL" ] || return
+  stage "black-box suites" cargo test -p tests --no-fail-fast -- --test-threads "${TEST_THREADS:-2}"
+}
+
+case "${1:-}" in
+  "") unit && local_suites ;;
+  unit) unit ;;
+  local) local_suites ;;
+  --full)
+    export KILLS="${KILLS:-60}" SIM_SEEDS="${SIM_SEEDS:-4096}"
+    unit
+    local_suites
+    ;;
+  *)
+    sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//' >&2
+    exit 2
+    ;;
+esac
+
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ]

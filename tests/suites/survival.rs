@@ -1,0 +1,77 @@
+//! The promise under kill -9: whatever `chatctl load` saw acknowledged is there exactly once, in one order.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tests::Stack;
+use tests::stack::Setup;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+/// Kills in a run; more with `KILLS`.
+fn kills() -> u32 {
+    std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20)
+}
+
+/// Starts `chatctl load` for this many seconds.
+fn load(url: &str, data_dir: &std::path::Path, seconds: u64, arguments: &[&str]) -> anyhow::Result<tokio::process::Child> {
+    Command::new(tests::chatctl()?)
+        .args(["load", "--json", "--url", url, "--data-dir"])
+        .arg(data_dir)
+        .args(["--duration", &format!("{seconds}s")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start chatctl load")
+}
+
+/// Waits for a load to end and returns its report.
+async fn report(load: tokio::process::Child, deadline: Duration) -> anyhow::Result<(bool, Value)> {
+    let output = timeout(deadline, load.wait_with_output()).await.context("wait for chatctl load")??;
+    let text = String::from_utf8(output.stdout)?;
+    let last = text.lines().last().context("chatctl load printed nothing")?;
+    Ok((output.status.success(), serde_json::from_str(last)?))
+}
+
+fn assert_clean(report: &Value) {
+    for count in ["lost", "duplicated", "misordered"] {
+        assert_eq!(report[count], 0, "{count} in {report}");
+    }
+    assert!(report["acked"].as_u64().is_some_and(|acked| acked > 0), "nothing was acknowledged: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_or_doubled_when_the_process_is_killed() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut stack = Setup::example(dir.path()).with(&["--gateways", "2"]).start().await?;
+    let kills = kills();
+    let seconds = u64::from(kills) * 3 + 5;
+    let arguments = ["--users", "40", "--groups", "4x12", "--rate", "200"];
+    let load = load(&stack.url, dir.path(), seconds, &arguments)?;
+    for kill in 1..=kills {
+        // The pause is the load between two kills, not a wait for something.
+        sleep(Duration::from_millis(1_000 + u64::from(kill * 97 % 1_000))).await;
+        stack = stack.kill().await?.start().await.with_context(|| format!("start after kill {kill}"))?;
+        assert!(stack.ready_ms <= 3_000, "ready {} ms after kill {kill}", stack.ready_ms);
+    }
+    let (_, report) = report(load, Duration::from_secs(seconds + 120)).await?;
+    assert_clean(&report);
+    assert!(stack.interrupt().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_run_is_clean_and_exits_with_zero() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let stack = Stack::start(dir.path()).await?;
+    let load = load(&stack.url, dir.path(), 5, &["--users", "30", "--groups", "2x20", "--rate", "50"])?;
+    let (success, report) = report(load, Duration::from_secs(90)).await?;
+    assert_clean(&report);
+    assert_eq!(report["void"], false, "{report}");
+    assert!(success, "{report}");
+    Ok(())
+}
