@@ -1,0 +1,10 @@
+//! Types, rules and offline validation of the `ChatCluster` custom resource, and the operator that reconciles it.
+//!
+//! [`crd`] holds the API `chatcluster.dev/v1alpha1`: types with every field documented and bounded, cross-field rules in
+//! CEL, and the `CustomResourceDefinition` made from them. [`manifest`] checks a YAML manifest against that same
+//! definition the way the API server does, so `chatctl local`, `plan` and `lint` refuse what a cluster would refuse.
+//!
+//! Nothing here talks to a cluster: the default features compile no Kubernetes client.
+
+pub mod crd;
+pub mod manifest;
