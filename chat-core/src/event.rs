@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::codes::ErrorCode;
+use crate::format::{self, FormatError, Versioned};
 use crate::frame::{Change, ChatInfo, Message, Meta};
 use crate::id::{ChatId, MessageId, Rev, Seq, UserId};
 use crate::message_log::Position;
@@ -75,6 +76,19 @@ impl Event {
     /// Encodes the event for the public feed.
     pub fn encode(&self) -> bytes::Bytes {
         serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("an event has string keys only")).into()
+    }
+
+    /// Decodes an event of the public feed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        format::decode(bytes)
+    }
+}
+
+impl Versioned for Event {
+    const NEWEST: u16 = Self::FORMAT;
+
+    fn format(&self) -> u16 {
+        self.v
     }
 }
 
@@ -146,5 +160,18 @@ impl PushRecord {
     /// Encodes the record.
     pub fn encode(&self) -> bytes::Bytes {
         serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("a push record has string keys only")).into()
+    }
+
+    /// Decodes a record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        format::decode(bytes)
+    }
+}
+
+impl Versioned for PushRecord {
+    const NEWEST: u16 = Self::FORMAT;
+
+    fn format(&self) -> u16 {
+        self.v
     }
 }

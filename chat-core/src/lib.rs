@@ -2,19 +2,23 @@
 //!
 //! The words are the types that cross a process boundary: ids, frames, log records, sequenced events, error and close
 //! codes, configuration. The ports are the traits behind which an engine stands: message log, message store, relay,
-//! presence, search, push. Each port is a folder with its written contract, one contract suite and one file an engine.
+//! presence, search, push, store of users. Each port is a folder with its written contract, one contract suite and one file an engine.
 //! Nothing here knows HTTP, Kubernetes or a terminal.
 
 pub mod clock;
 pub mod codes;
 pub mod config;
+pub mod embedded;
 pub mod event;
+pub mod format;
 pub mod frame;
 pub mod id;
 pub mod message_log;
 pub mod message_store;
 pub mod presence;
 pub mod push;
+pub mod receipt;
 pub mod record;
 pub mod relay;
 pub mod search;
+pub mod user_store;

@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Time;
 use crate::id::ChatId;
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod embedded;
 mod follower;
 mod groups;
 pub mod memory;

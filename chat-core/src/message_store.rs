@@ -28,6 +28,9 @@ use uuid::Uuid;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod embedded;
 pub mod memory;
 pub mod roster;
 pub mod row;

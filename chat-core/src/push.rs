@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ChatId, MessageId, Seq, UserId};
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod outcome;
+pub mod payload;
+pub mod recording;
+
 /// Largest payload of either vendor, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 4_096;
 

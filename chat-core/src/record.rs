@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::format::{self, FormatError, Versioned};
 use crate::frame::{Attachment, ContentType, Meta, Role};
 use crate::id::{ChatId, GatewayId, Seq, UserId};
 
@@ -118,6 +119,23 @@ pub enum RecordError {
     WrongChatId,
 }
 
+impl From<FormatError> for RecordError {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Malformed(reason) => Self::Malformed(reason),
+            FormatError::Unknown { found, .. } => Self::UnknownFormat { found },
+        }
+    }
+}
+
+impl Versioned for Record {
+    const NEWEST: u16 = FORMAT;
+
+    fn format(&self) -> u16 {
+        self.v
+    }
+}
+
 impl Record {
     /// Makes a record of the current format.
     pub fn new(chat_id: ChatId, actor: UserId, id: Uuid, op: Op) -> Self {
@@ -137,19 +155,7 @@ impl Record {
 
     /// Decodes a record and checks what holds for every record of its kind.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        #[derive(Deserialize)]
-        struct Format {
-            v: u16,
-        }
-        let malformed = |error: serde_json::Error| RecordError::Malformed(error.to_string());
-        let record: Self =
-            serde_json::from_slice(bytes).or_else(|error| match serde_json::from_slice::<Format>(bytes) {
-                Ok(Format { v }) if v > FORMAT => Err(RecordError::UnknownFormat { found: v }),
-                _ => Err(malformed(error)),
-            })?;
-        if record.v > FORMAT {
-            return Err(RecordError::UnknownFormat { found: record.v });
-        }
+        let record: Self = format::decode(bytes)?;
         let pair = match &record.op {
             Op::Send { direct: Some(pair), .. } | Op::OpenDirect { users: pair } => Some(pair),
             _ => None,

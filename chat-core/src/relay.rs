@@ -53,7 +53,7 @@ pub enum Item {
     Frame {
         /// The frame.
         push: Arc<Push>,
-        /// Who gets it.
+        /// Who gets it. A `presence` frame names nobody: the gateway knows which of its sessions follow the user.
         recipients: Arc<[UserId]>,
     },
     /// What became of a record that this gateway appended.

@@ -15,6 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Time;
 use crate::id::{ChatId, MessageId, Seq, UserId};
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+#[cfg(feature = "search")]
+pub mod embedded;
+
 /// How soon an indexed document is found.
 pub const VISIBLE_WITHIN_MS: u64 = 5_000;
 

@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The edge of ChatCluster: WebSocket sessions and REST in front, the log behind, delivery in order.
+//!
+//! ```text
+//!  client ──ws──► session ──► publish ──► message log ─ ─ ─► sequencer
+//!                   ▲                                            │
+//!                   └── registry ◄── dispatcher ◄── relay ◄──────┘      what was missed: message store
+//! ```
+//! A gateway holds connections and nothing else: everything it knows can be read again, so it may go at any time.
+//! [`Gateway::start`] takes the configuration and the ports and gives a [`Running`] gateway; the engines behind the
+//! ports are the caller's choice.
+
+mod admin;
+mod admission;
+mod auth;
+mod dispatch;
+mod drain;
+mod gateway;
+mod http;
+mod membership;
+mod metrics;
+mod outcomes;
+mod publish;
+mod rate;
+mod registry;
+mod routes;
+mod session;
+mod state;
+mod sweep;
+mod view;
+
+pub use admin::{Formats, Status};
+pub use auth::ConfigError;
+pub use drain::{DrainRequest, DrainStatus};
+pub use gateway::{Gateway, Handle, Running, StartError};
+pub use state::Ports;

@@ -1,9 +1,26 @@
 //! The workers of ChatCluster: they turn the log into what people see.
 //!
 //! The [`Sequencer`] owns partitions of the `messages` log, gives each message its place in its chat, keeps it, and
-//! tells the gateways.
+//! tells the gateways. All other roles read what gateways and sequencers wrote, and can begin again at any point.
+//! [`Workers`] runs those that a process is to run.
 
+mod analytics;
+mod backoff;
+mod consume;
+#[cfg(test)]
+mod fixture;
+mod frames;
+mod index;
 pub mod metrics;
+mod notify;
+mod presence_sweep;
+mod receipts;
 pub mod sequencer;
+pub mod status;
+pub mod workers;
 
+pub use consume::ConsumeConfig;
+pub use notify::NotifyConfig;
+pub use receipts::ReceiptsConfig;
 pub use sequencer::{Ports, Sequencer, SequencerConfig};
+pub use workers::{Role, Workers, WorkersConfig, WorkersError, WorkersPorts, WorkersStatus};

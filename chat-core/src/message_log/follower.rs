@@ -127,7 +127,7 @@ impl<L: Segments> Follower<L> {
 
     fn assigned(&mut self, partition: u32) -> Result<&mut Progress, LogError> {
         let progress = self.progress.get_mut(partition as usize).filter(|at| matches!(at, Progress::At(_)));
-        progress.ok_or(LogError::NoPartition { topic: self.topic.name(), partition })
+        progress.ok_or_else(|| LogError::NoPartition { topic: self.topic.name(), partition })
     }
 }
 
@@ -151,6 +151,7 @@ impl<L: Segments> Consumer for Follower<L> {
 
     /// An offset below the committed one or past the end is moved to it.
     async fn seek(&mut self, partition: u32, offset: u64) -> Result<(), LogError> {
+        self.assigned(partition)?;
         let committed = self.log.groups().committed(self.topic, &self.group, partition);
         let end = self.log.end(self.topic, partition);
         *self.assigned(partition)? = Progress::At(offset.min(end).max(committed));

@@ -158,3 +158,6 @@ impl MessageLog for MemoryLog {
         Ok(Segments::end(&*self.0, topic, partition))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,3 +103,6 @@ impl MessageStore for MemoryStore {
         Ok(self.restore_epoch)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,6 +191,29 @@ pub enum Row {
         /// Read up to.
         read: Seq,
     },
+    /// `chat_members`: what push goes by, each a max register.
+    PushCursor {
+        /// The chat.
+        chat_id: ChatId,
+        /// Whose.
+        user: UserId,
+        /// Delivered to an active session up to.
+        active: Seq,
+        /// Pushed up to.
+        pushed: Seq,
+    },
+    /// `chat_members`: no push until then. Not derived from the log, so the engine makes it durable by itself before
+    /// it acknowledges.
+    Mute {
+        /// The chat.
+        chat_id: ChatId,
+        /// Whose.
+        user: UserId,
+        /// Write timestamp: the writer's clock in microseconds.
+        ts: u64,
+        /// Until when; absent: not muted.
+        until: Option<Time>,
+    },
     /// `chats_by_user`: the chat is in the user's inbox since, or until.
     Inbox {
         /// Whose.
@@ -213,6 +236,13 @@ pub enum Row {
         /// Slot number: milliseconds since 1970 divided by [`ACTIVE_SLOT_MS`].
         slot: u64,
     },
+}
+
+impl Row {
+    /// Returns whether the log can make this row again. One that it cannot MUST be durable when it is acknowledged.
+    pub fn is_derived(&self) -> bool {
+        !matches!(self, Self::Mute { .. })
+    }
 }
 
 /// Length of an activity slot. One inbox write per member, chat and slot is enough to find the chats with news.
@@ -248,6 +278,12 @@ pub struct MemberRow {
     pub delivered: Seq,
     /// Read up to.
     pub read: Seq,
+    /// Delivered to an active session up to: an idle one does not count for push.
+    pub active: Seq,
+    /// Pushed up to.
+    pub pushed: Seq,
+    /// No push until then.
+    pub muted_until: Option<Time>,
 }
 
 impl MemberRow {

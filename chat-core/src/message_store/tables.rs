@@ -26,13 +26,12 @@ impl Tables {
     /// Merges one write of stage 1.
     pub fn apply(&mut self, row: &Row) {
         let key = RowKey::of(row);
-        match self.0.get_mut(&key) {
-            Some(stored) => _ = stored.apply(row),
-            None => {
-                let mut stored = StoredRow::unset(&key);
-                stored.apply(row);
-                self.0.insert(key, stored);
-            }
+        if let Some(stored) = self.0.get_mut(&key) {
+            stored.apply(row);
+        } else {
+            let mut stored = StoredRow::unset(&key);
+            stored.apply(row);
+            self.0.insert(key, stored);
         }
     }
 
@@ -76,3 +75,6 @@ impl Scan for Tables {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

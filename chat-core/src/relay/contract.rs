@@ -53,6 +53,7 @@ macro_rules! relay_contract {
             routes_come_in_the_order_asked,
             a_registration_is_new_once_and_refreshed_after,
             a_route_ends_without_a_refresh,
+            a_late_refresh_is_new_whatever_others_do,
             a_refresh_prolongs_a_route,
             unregistering_drops_the_routes_of_one_gateway,
             asking_for_nothing_is_answered_with_nothing,
@@ -260,6 +261,19 @@ pub async fn a_route_ends_without_a_refresh(subject: &dyn Subject) {
     assert_eq!(relay.routes(std::slice::from_ref(&user)).await.unwrap(), [vec![]]);
     assert_eq!(relay.register(&gateway, std::slice::from_ref(&user)).await.unwrap(), [Registered::New]);
     assert_eq!(relay.routes(&[user]).await.unwrap(), [vec![gateway]]);
+}
+
+/// A route that ran out is new, also where the engine has had no reason yet to forget it.
+pub async fn a_late_refresh_is_new_whatever_others_do(subject: &dyn Subject) {
+    let (relay, gateway, late, other) = (subject.relay(), a_gateway(), [a_user()], [a_user()]);
+    relay.register(&gateway, &other).await.unwrap();
+    subject.pass(Duration::from_millis(ROUTE_TTL_MS / 3)).await;
+    relay.register(&gateway, &late).await.unwrap();
+    subject.pass(Duration::from_millis(ROUTE_TTL_MS * 2 / 3)).await;
+    relay.register(&gateway, &other).await.unwrap();
+    subject.pass(Duration::from_millis(ROUTE_TTL_MS / 2)).await;
+    assert_eq!(relay.register(&gateway, &late).await.unwrap(), [Registered::New]);
+    assert_eq!(relay.register(&gateway, &other).await.unwrap(), [Registered::Refreshed]);
 }
 
 /// A refresh counts from when it was made.

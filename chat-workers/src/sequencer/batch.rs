@@ -172,6 +172,9 @@ pub fn plan(chats: &mut Chats, records: &[Positioned], known: &Known) -> Plan {
             plan.states.push((chat_id, chat.state));
         }
     }
+    if let Some(last) = records.last() {
+        chats.values_mut().for_each(|chat| chat.ids.forget(last.time));
+    }
     plan
 }
 

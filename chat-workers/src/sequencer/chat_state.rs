@@ -39,8 +39,10 @@ pub struct CachedChat {
 
 impl CachedChat {
     /// Makes the entry of a chat as the store has it. A chat that the store does not have has no older ids either.
+    /// `now` is the log's time, which may have been later before: the write timestamp never fell.
     pub fn loaded(stored: Option<ChatState>, header: Option<ChatHeader>, roster: Arc<Roster>, now: Time) -> Self {
-        let complete_since = if stored.is_some() { now } else { Time::default() };
+        let latest = |state: ChatState| now.max(Time::from_millis(state.ts / 1000));
+        let complete_since = stored.map_or_else(Time::default, latest);
         Self {
             state: stored.unwrap_or_default(),
             roster,
@@ -85,6 +87,11 @@ impl RecentIds {
         if self.found.insert((id, actor.clone()), (position, applied.0, applied.1)).is_none() {
             self.order.push_back((now, id, actor.clone()));
         }
+    }
+
+    /// Forgets ids outside the window. Only between batches: within one, an id that memory held when the batch's reads
+    /// were chosen was not asked for, so it must still be there when its retry is decided.
+    pub fn forget(&mut self, now: Time) {
         while let Some((time, _, _)) = self.order.front()
             && (self.order.len() > WINDOW_IDS || now.millis_since(*time) > WINDOW_MS)
             && let Some((time, id, actor)) = self.order.pop_front()
@@ -141,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn a_log_whose_clock_went_back_does_not_hide_what_was_applied_before() {
+        let last = NOW.plus_millis(30_000);
+        let state = ChatState { ts: last.millis() * 1000, ..ChatState::default() };
+        let chat = CachedChat::loaded(Some(state), None, Arc::default(), NOW);
+        let made = last.plus_millis(CLOCK_AHEAD_MS);
+        assert!(chat.ids.must_ask_store(v7(made, 1), made, Time::default()));
+    }
+
+    #[test]
     fn an_id_applied_far_ahead_of_the_log_is_asked_for_later_too() {
         let chat = CachedChat::loaded(Some(ChatState::default()), None, Arc::default(), NOW);
         let hour = 3_600_000;
@@ -157,10 +173,13 @@ mod tests {
         for n in 0..(WINDOW_IDS as u64 + 10) {
             ids.insert(v7(NOW.plus_millis(n), n), &ann, position(n), (n, 0), NOW.plus_millis(n));
         }
+        assert!(ids.get(v7(NOW, 0), &ann, position(99_998)).is_some(), "nothing is forgotten within a batch");
+        ids.forget(NOW.plus_millis(WINDOW_IDS as u64 + 10));
         assert_eq!(ids.found.len(), WINDOW_IDS);
         assert!(ids.must_ask_store(v7(NOW, 0), NOW.plus_millis(CLOCK_AHEAD_MS), Time::default()));
         let later = NOW.plus_millis(2 * WINDOW_MS);
         ids.insert(v7(later, 1), &ann, position(99_999), (1, 0), later);
+        ids.forget(later);
         assert_eq!((ids.found.len(), ids.order.len()), (1, 1));
     }
 }

@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::lane::{Control, Lane};
+use super::lane::{Control, Lane, Request};
 use super::partition::Partition;
-use super::{BlockReason, Blocked, Sequencer};
+use super::{BlockReason, Sequencer};
 
 /// The consumer group of the sequencers.
 const GROUP: &str = "sequencer";
@@ -41,7 +41,8 @@ pub(super) async fn run(sequencer: Sequencer, shutdown: CancellationToken) -> Re
         }
     };
     let (control, requests) = mpsc::channel(CONTROL_DEPTH);
-    let consume = Consume { sequencer, consumer, lanes: FxHashMap::default(), control };
+    let consume =
+        Consume { sequencer, consumer, lanes: FxHashMap::default(), assignments: 0, control, unheard: Vec::new() };
     consume.run(requests, shutdown).await;
     Ok(())
 }
@@ -50,7 +51,11 @@ struct Consume {
     sequencer: Sequencer,
     consumer: Box<dyn Consumer>,
     lanes: FxHashMap<u32, Lane>,
+    /// How many assignments there were.
+    assignments: u64,
     control: mpsc::Sender<Control>,
+    /// Requests that the log did not take: tried again every second.
+    unheard: Vec<Control>,
 }
 
 impl Consume {
@@ -62,7 +67,7 @@ impl Consume {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(control) = requests.recv() => self.carry_out(control).await,
-                _ = tick.tick() => self.observe_lag().await,
+                _ = tick.tick() => self.tick().await,
                 delivery = self.consumer.next(self.sequencer.config.batch_records) => match delivery {
                     Ok(delivery) => self.take(delivery, &mut requests).await,
                     Err(error) => Err(error),
@@ -82,7 +87,7 @@ impl Consume {
         match delivery {
             Delivery::Assigned { partition, epoch, committed } => {
                 info!(partition, epoch, committed, "own a partition");
-                self.sequencer.status.update(partition, |_| {});
+                self.observe_lag(partition).await?;
                 let lane = self.start(partition, epoch, committed);
                 let former = self.lanes.insert(partition, lane);
                 self.give_up(former.into_iter().collect(), requests).await;
@@ -104,11 +109,14 @@ impl Consume {
         Ok(())
     }
 
-    fn start(&self, id: u32, epoch: u32, committed: u64) -> Lane {
+    fn start(&mut self, id: u32, epoch: u32, committed: u64) -> Lane {
+        self.assignments += 1;
+        let assignment = self.assignments;
         let revoked = CancellationToken::new();
         let partition = Partition {
             id,
             epoch,
+            assignment,
             ports: self.sequencer.ports.clone(),
             config: self.sequencer.config,
             metrics: self.sequencer.metrics.clone(),
@@ -117,23 +125,51 @@ impl Consume {
             committed,
         };
         let token = revoked.clone();
-        Lane::new(revoked, move |end| tokio::spawn(partition.run(end, token)))
+        Lane::new(assignment, revoked, move |end| tokio::spawn(partition.run(end, token)))
     }
 
+    /// Does what a partition asks for; keeps what the log does not take now.
     async fn carry_out(&mut self, control: Control) -> Result<(), LogError> {
-        match control {
-            Control::Commit { partition, next } => self.consumer.commit(partition, next).await,
-            Control::Rewind { partition, offset, generation } => {
-                let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
-                lane.rewind(generation);
+        let outcome = self.attempt(control).await;
+        if outcome.as_ref().is_err_and(LogError::is_retryable) {
+            // A later request of the kind covers the earlier: offsets and generations only grow.
+            let kind = |control: &Control| (control.partition, std::mem::discriminant(&control.request));
+            self.unheard.retain(|earlier| kind(earlier) != kind(&control));
+            self.unheard.push(control);
+        }
+        outcome
+    }
+
+    async fn attempt(&mut self, Control { partition, assignment, request }: Control) -> Result<(), LogError> {
+        if let Request::Commit { next } = request {
+            return self.consumer.commit(partition, next).await;
+        }
+        let Some(lane) = self.lanes.get_mut(&partition).filter(|lane| lane.assignment == assignment) else {
+            return Ok(());
+        };
+        match request {
+            Request::Rewind { offset, generation } if generation > lane.generation => {
+                // The generation begins only when the log reads from there: until then the partition drops what comes.
                 self.consumer.seek(partition, offset).await?;
-                self.consumer.pause(partition, false).await
+                self.consumer.pause(partition, false).await?;
+                lane.rewind(generation);
+                Ok(())
             }
-            Control::Drained { partition } => {
-                let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
-                if lane.push_on() { self.consumer.pause(partition, false).await } else { Ok(()) }
+            Request::Drained if lane.push_on() => self.consumer.pause(partition, false).await,
+            Request::Commit { .. } | Request::Rewind { .. } | Request::Drained => Ok(()),
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), LogError> {
+        for control in std::mem::take(&mut self.unheard) {
+            if let Err(error) = self.carry_out(control).await {
+                warn!(%error, ?control, "repeat a request");
             }
         }
+        for partition in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.observe_lag(partition).await?;
+        }
+        Ok(())
     }
 
     /// Lets partitions finish what is in flight, and commits it.
@@ -149,8 +185,9 @@ impl Consume {
             tokio::pin!(tasks);
             loop {
                 tokio::select! {
+                    biased;
                     results = &mut tasks => break results,
-                    Some(control) = requests.recv() => self.commit_only(control).await,
+                    Some(control) = requests.recv() => self.carry_out_or_warn(control).await,
                 }
             }
         });
@@ -161,31 +198,27 @@ impl Consume {
             warn!(%error, "a partition ended badly");
         }
         while let Ok(control) = requests.try_recv() {
-            self.commit_only(control).await;
+            self.carry_out_or_warn(control).await;
         }
     }
 
-    async fn commit_only(&mut self, control: Control) {
-        if matches!(control, Control::Commit { .. })
-            && let Err(error) = self.carry_out(control).await
-        {
-            warn!(%error, "commit on the way out");
+    /// Others go on while some partitions are given up, so their requests are heard too.
+    async fn carry_out_or_warn(&mut self, control: Control) {
+        if let Err(error) = self.carry_out(control).await {
+            warn!(%error, ?control, "carry out a request");
         }
     }
 
-    async fn observe_lag(&mut self) -> Result<(), LogError> {
-        for partition in self.lanes.keys() {
-            let lag = self.consumer.lag(*partition).await?;
-            self.sequencer.status.update(*partition, |status| status.lag = lag);
-        }
+    async fn observe_lag(&mut self, partition: u32) -> Result<(), LogError> {
+        let lag = self.consumer.lag(partition).await?;
+        self.sequencer.status.update(partition, |status| status.lag = lag);
         Ok(())
     }
 
     /// Shows an error that no retry mends on the partition it is about.
     fn tell_of(&self, error: &LogError) {
         if let LogError::DataLost { partition, .. } = error {
-            let blocked = Blocked { reason: BlockReason::DataLost, since: self.sequencer.ports.clock.now() };
-            self.sequencer.status.update(*partition, |status| status.blocked = Some(blocked));
+            self.sequencer.status.block(*partition, BlockReason::DataLost, self.sequencer.ports.clock.now());
         }
     }
 }

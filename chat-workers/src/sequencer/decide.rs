@@ -94,7 +94,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     if let Some((seq, rev)) = input.duplicate {
         return Decision { state, outcome: Outcome::Duplicate { seq, rev }, applied: Applied::default() };
     }
-    let step = Step { input, state, at: input.time.max(input.state.head_at), applied: Applied::default() };
+    let step = Step { input, state, at: moment(state.ts), applied: Applied::default() };
     match step.apply() {
         Ok(step) => step.done(),
         Err(code) => Decision { state, outcome: Outcome::Refused { code }, applied: Applied::default() },
@@ -105,6 +105,12 @@ pub fn decide(input: &Input<'_>) -> Decision {
 /// chat's last one.
 pub fn write_timestamp(time: Time, offset: u64, last: u64) -> u64 {
     (time.millis() * 1000 + offset % 1000).max(last + 1)
+}
+
+/// Returns the time that a record's rows and facts carry: the log's, but never falling within a chat. It follows from
+/// the write timestamp, so that a replay finds it again.
+pub fn moment(ts: u64) -> Time {
+    Time::from_millis(ts / 1000)
 }
 
 /// One record on its way to being applied.

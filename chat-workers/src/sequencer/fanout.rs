@@ -30,35 +30,30 @@ type Routes = FxHashMap<UserId, Vec<GatewayId>>;
 #[derive(Debug)]
 pub(super) struct Fanout {
     relay: Arc<dyn Relay>,
-    /// Gateways that routes have led to, so that all of them can be told to resync when a lookup fails.
-    met: BTreeSet<GatewayId>,
     /// Gateways that missed envelopes.
     owed: BTreeSet<GatewayId>,
+    /// Users whose routes could not be looked up: their gateways missed something.
+    unreached: BTreeSet<UserId>,
 }
 
-/// How many gateways are remembered; beyond it the memory starts anew (a boot of a gateway is a new id).
-const MET_MAX: usize = 4_096;
+/// How many users are remembered for a later lookup. In an outage that meets more, gateways find their registrations
+/// failing and sync by themselves.
+const UNREACHED_MAX: usize = 65_536;
 
 impl Fanout {
     pub(super) fn new(relay: Arc<dyn Relay>) -> Self {
-        Self { relay, met: BTreeSet::new(), owed: BTreeSet::new() }
+        Self { relay, owed: BTreeSet::new(), unreached: BTreeSet::new() }
     }
 
-    /// Relays a batch; returns who was connected, for the push records.
+    /// Returns whether gateways are still to be told that they missed something.
+    pub(super) fn owes(&self) -> bool {
+        !self.owed.is_empty() || !self.unreached.is_empty()
+    }
+
+    /// Relays a batch, which may be empty, and tells gateways what they missed before. Returns who was connected, for
+    /// the push records.
     pub(super) async fn relay(&mut self, settled: &[(Settled, Vec<Arc<Event>>)]) -> Connected {
-        let users = audience(settled);
-        let routes = match timeout(RELAY_DEADLINE, self.relay.routes(&users)).await {
-            Ok(Ok(found)) => users.into_iter().zip(found).collect::<Routes>(),
-            outcome => {
-                warn!(?outcome, "look up routes");
-                self.owed.append(&mut self.met.clone());
-                Routes::default()
-            }
-        };
-        if self.met.len() > MET_MAX {
-            self.met.clear();
-        }
-        self.met.extend(routes.values().flatten().cloned());
+        let routes = self.look_up(audience(settled)).await;
         let mut envelopes = envelopes(settled, &routes);
         for gateway in &self.owed {
             envelopes.entry(gateway.clone()).or_default().insert(0, Item::Resync);
@@ -76,6 +71,31 @@ impl Fanout {
             }
         }
         Connected(routes)
+    }
+
+    /// Looks up a batch's audience, and in the same call who was not reached before.
+    async fn look_up(&mut self, mut users: Vec<UserId>) -> Routes {
+        let asked = users.len();
+        users.extend(self.unreached.iter().cloned());
+        if users.is_empty() {
+            return Routes::default();
+        }
+        match timeout(RELAY_DEADLINE, self.relay.routes(&users)).await {
+            Ok(Ok(mut found)) => {
+                self.owed.extend(found.drain(asked..).flatten());
+                self.unreached.clear();
+                users.into_iter().zip(found).collect()
+            }
+            outcome => {
+                warn!(?outcome, "look up routes");
+                users.truncate(asked);
+                self.unreached.extend(users);
+                while self.unreached.len() > UNREACHED_MAX {
+                    self.unreached.pop_last();
+                }
+                Routes::default()
+            }
+        }
     }
 }
 

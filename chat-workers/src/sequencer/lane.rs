@@ -22,13 +22,22 @@ pub(super) struct Feed {
 
 /// What a partition's task asks the consumer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
+pub(super) enum Request {
     /// Everything below this offset is done.
-    Commit { partition: u32, next: u64 },
+    Commit { next: u64 },
     /// Read again from this offset; deliveries from now on are of this generation.
-    Rewind { partition: u32, offset: u64, generation: u64 },
+    Rewind { offset: u64, generation: u64 },
     /// The lane has room again.
-    Drained { partition: u32 },
+    Drained,
+}
+
+/// A request with its sender. One whose partition was assigned anew since may still commit what it has done, and
+/// nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Control {
+    pub(super) partition: u32,
+    pub(super) assignment: u64,
+    pub(super) request: Request,
 }
 
 /// The consumer's end of a lane.
@@ -36,7 +45,8 @@ pub(super) enum Control {
 pub(super) struct Lane {
     feed: mpsc::Sender<Feed>,
     waiting: VecDeque<Feed>,
-    generation: u64,
+    pub(super) assignment: u64,
+    pub(super) generation: u64,
     stalled: Arc<AtomicBool>,
     pub(super) revoked: CancellationToken,
     pub(super) task: JoinHandle<()>,
@@ -52,11 +62,15 @@ pub(super) struct LaneEnd {
 
 impl Lane {
     /// Makes a lane whose far end is given to the task that `spawn` starts.
-    pub(super) fn new(revoked: CancellationToken, spawn: impl FnOnce(LaneEnd) -> JoinHandle<()>) -> Self {
+    pub(super) fn new(
+        assignment: u64,
+        revoked: CancellationToken,
+        spawn: impl FnOnce(LaneEnd) -> JoinHandle<()>,
+    ) -> Self {
         let (feed, end) = mpsc::channel(LANE_DEPTH);
         let stalled = Arc::new(AtomicBool::new(false));
         let far = LaneEnd { feed: end, stalled: Arc::clone(&stalled), generation: 0 };
-        Self { feed, waiting: VecDeque::new(), generation: 0, stalled, revoked, task: spawn(far) }
+        Self { feed, waiting: VecDeque::new(), assignment, generation: 0, stalled, revoked, task: spawn(far) }
     }
 
     /// Hands records over; returns whether the partition must be paused, because its task does not keep up.

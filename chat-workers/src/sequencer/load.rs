@@ -12,7 +12,7 @@ use super::batch::{self, Chats, Known, Needs, Positioned, RostersAt};
 use super::chat_state::CachedChat;
 
 /// Loads chats. The state cell is read first and names the roster, so the two always belong together.
-pub(super) async fn chats(
+pub async fn chats(
     store: &dyn MessageStore,
     missing: Vec<(ChatId, Time)>,
     chats: &mut Chats,
@@ -43,7 +43,7 @@ async fn chat(
 }
 
 /// Reads what a batch needs.
-pub(super) async fn known(store: &dyn MessageStore, needs: Needs, records: &[Positioned]) -> Result<Known, StoreError> {
+pub async fn known(store: &dyn MessageStore, needs: Needs, records: &[Positioned]) -> Result<Known, StoreError> {
     let mut known = Known::default();
     if !needs.ids.is_empty() {
         let rows = store.ids(&needs.ids).await?;

@@ -9,9 +9,6 @@ use chat_core::id::ChatId;
 use chat_core::message_log::{Append, Entry, LogError, Topic, partition_of};
 use chat_core::message_store::StoreError;
 use chat_core::record::{Record, RecordError};
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
 use lru::LruCache;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
@@ -21,9 +18,11 @@ use tracing::{error, info, warn};
 
 use super::batch::{self, Chats, Plan, Positioned};
 use super::chat_state::CachedChat;
+use super::emit::Emissions;
 use super::fanout::{self, Fanout};
-use super::lane::{Control, Feed, LaneEnd};
-use super::{BlockReason, Blocked, Ports, SequencerConfig, SequencerStatus, load};
+use super::lane::{Control, Feed, LaneEnd, Request};
+use super::{BlockReason, Ports, SequencerConfig, SequencerStatus, load};
+use crate::backoff::backoff_at;
 use crate::metrics::{OutcomeLabel, SequencerMetrics};
 
 /// Batches whose events are on their way to the log.
@@ -32,8 +31,8 @@ const EMISSIONS: usize = 4;
 /// Time to finish what is in flight when the partition is given up.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Longest pause between attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Pause before gateways that missed something are told so again.
+const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a batch was not done.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +50,8 @@ enum Failure {
 pub(super) struct Partition {
     pub(super) id: u32,
     pub(super) epoch: u32,
+    /// Which assignment this task serves: the consumer hears only the latest one of a partition.
+    pub(super) assignment: u64,
     pub(super) ports: Ports,
     pub(super) config: SequencerConfig,
     pub(super) metrics: SequencerMetrics,
@@ -75,10 +76,12 @@ struct Decoded {
 struct Work {
     cache: LruCache<ChatId, CachedChat>,
     fanout: Fanout,
-    emissions: FuturesOrdered<BoxFuture<'static, Result<u64, LogError>>>,
+    emissions: Emissions,
     /// Done, but not yet old enough to be committed.
     aging: VecDeque<(u64, Instant)>,
     failures: u32,
+    /// The next record is of a newer format: nothing more is read, what is done is still committed.
+    halted: bool,
 }
 
 impl Partition {
@@ -88,29 +91,35 @@ impl Partition {
         let mut work = Work {
             cache: LruCache::new(size),
             fanout: Fanout::new(Arc::clone(&self.ports.relay)),
-            emissions: FuturesOrdered::new(),
+            emissions: Emissions::default(),
             aging: VecDeque::new(),
             failures: 0,
+            halted: false,
         };
         loop {
+            let resync = Instant::now() + RESYNC_PAUSE;
             let due = work.aging.front().map(|(_, since)| *since + self.config.commit_delay);
             let step = tokio::select! {
                 biased;
                 () = revoked.cancelled() => break,
-                Some(emitted) = work.emissions.next(), if !work.emissions.is_empty() => {
+                Some(emitted) = work.emissions.next() => {
                     emitted.map(|next| work.aging.push_back((next, Instant::now()))).map_err(Failure::from)
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.commit_aged(&mut work).await;
                     Ok(())
                 }
-                feed = lane.feed.recv(), if work.emissions.len() < EMISSIONS => {
+                feed = lane.feed.recv(), if !work.halted && work.emissions.len() < EMISSIONS => {
                     let Some(feed) = feed else { break };
                     let entries = self.gather(feed, &mut lane);
                     if lane.take_stalled() {
-                        self.ask(Control::Drained { partition: self.id }).await;
+                        self.ask(Request::Drained).await;
                     }
                     if entries.is_empty() { Ok(()) } else { self.process(entries, &mut work).await }
+                }
+                () = sleep_until(resync), if work.fanout.owes() => {
+                    work.fanout.relay(&[]).await;
+                    Ok(())
                 }
             };
             match step {
@@ -154,18 +163,22 @@ impl Partition {
         let partitions = (self.ports.log.partitions(Topic::Events), self.ports.log.partitions(Topic::Push));
         let mut appends = fanout::records(&told, &connected, partitions.0, partitions.1);
         appends.extend(dead);
-        work.emissions.push_back(emit(Arc::clone(&self.ports.log), appends, next));
-        if newer {
-            return Err(Failure::Blocked(BlockReason::UnknownFormat));
-        }
+        work.emissions.push(Arc::clone(&self.ports.log), appends, next);
         work.failures = 0;
+        work.halted = newer;
+        if newer {
+            self.status.block(self.id, BlockReason::UnknownFormat, self.ports.clock.now());
+        } else {
+            self.status.unblock(self.id);
+        }
         Ok(())
     }
 
     /// Decodes records; those that nobody could apply become dead letters. One of a newer format ends the batch.
     fn decode(&self, entries: Vec<Entry>) -> Decoded {
         let count = self.ports.log.partitions(Topic::Messages);
-        let mut decoded = Decoded { next: self.committed, ..Decoded::default() };
+        let first = entries.first().map_or(self.committed, |entry| entry.position.offset);
+        let mut decoded = Decoded { next: first, ..Decoded::default() };
         for entry in entries {
             let offset = entry.position.offset;
             let reason = match Record::decode(&entry.payload) {
@@ -252,8 +265,7 @@ impl Partition {
         }
         if let Some(next) = next {
             self.committed = next;
-            self.status.update(self.id, |status| status.blocked = None);
-            self.ask(Control::Commit { partition: self.id, next }).await;
+            self.ask(Request::Commit { next }).await;
         }
     }
 
@@ -263,32 +275,31 @@ impl Partition {
             self.let_emissions_end(work).await;
         }
         work.cache.clear();
-        work.emissions = FuturesOrdered::new();
+        work.emissions = Emissions::default();
         work.aging.clear();
+        work.halted = false;
         work.failures = work.failures.saturating_add(1);
         self.metrics.rewinds.inc();
-        let pause = backoff(work.failures);
+        let pause = backoff_at(work.failures, (self.id, self.ports.clock.now()));
         warn!(partition = self.id, error = %failure, ?pause, "begin again at the committed offset");
         if let Some(reason) = block_reason(&failure) {
-            let since = self.ports.clock.now();
-            self.status.update(self.id, |status| {
-                if status.blocked.as_ref().is_none_or(|blocked| blocked.reason != reason) {
-                    status.blocked = Some(Blocked { reason, since });
-                }
-            });
+            self.status.block(self.id, reason, self.ports.clock.now());
         }
         tokio::select! {
-            () = sleep(pause) => {}
+            biased;
             () = revoked.cancelled() => return,
+            () = sleep(pause) => {}
         }
         lane.generation += 1;
-        let rewind = Control::Rewind { partition: self.id, offset: self.committed, generation: lane.generation };
-        self.ask(rewind).await;
+        self.ask(Request::Rewind { offset: self.committed, generation: lane.generation }).await;
     }
 
-    /// Gives what is in flight a last chance to be committed.
+    /// Gives what is in flight a last chance to be committed, and gateways that missed something one to hear of it.
     async fn finish(mut self, mut work: Work) {
         self.let_emissions_end(&mut work).await;
+        if work.fanout.owes() {
+            work.fanout.relay(&[]).await;
+        }
     }
 
     async fn let_emissions_end(&mut self, work: &mut Work) {
@@ -305,34 +316,12 @@ impl Partition {
 
     /// Asks the consumer, which never waits for this task, so that the two cannot block each other. When it is gone,
     /// so is the partition.
-    async fn ask(&self, control: Control) {
+    async fn ask(&self, request: Request) {
+        let control = Control { partition: self.id, assignment: self.assignment, request };
         if self.control.send(control).await.is_err() {
             info!(partition = self.id, "the consumer is gone");
         }
     }
-}
-
-/// Emits a batch; resolves to the offset after it. Attempts go on as long as the log only says "full".
-fn emit(
-    log: Arc<dyn chat_core::message_log::MessageLog>,
-    appends: Vec<Append>,
-    next: u64,
-) -> BoxFuture<'static, Result<u64, LogError>> {
-    let emission = tokio::spawn(async move {
-        let mut attempt = 0;
-        while !appends.is_empty() {
-            match log.append_all(appends.clone()).await {
-                Ok(_) => break,
-                Err(LogError::Full) => {
-                    attempt += 1;
-                    sleep(backoff(attempt)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(next)
-    });
-    Box::pin(async move { emission.await.unwrap_or_else(|error| Err(LogError::Unavailable(error.to_string()))) })
 }
 
 fn dead_letter(entry: Entry, reason: String) -> Append {
@@ -358,10 +347,4 @@ fn block_reason(failure: &Failure) -> Option<BlockReason> {
         Failure::Log(LogError::DataLost { .. }) => Some(BlockReason::DataLost),
         Failure::Store(_) | Failure::Log(_) => None,
     }
-}
-
-/// Full jitter over an exponential back-off from 50 ms.
-fn backoff(attempt: u32) -> Duration {
-    let ceiling = BACKOFF_MAX.min(Duration::from_millis(50).saturating_mul(1 << attempt.min(10)));
-    ceiling.mul_f64(rand::random_range(0.1..1.0))
 }

@@ -10,7 +10,7 @@ use chat_core::record::{Op, Record};
 
 use super::batch::{Known, Positioned, RostersAt, Settled, key, union};
 use super::chat_state::CachedChat;
-use super::decide::chat_info;
+use super::decide::{chat_info, moment};
 
 /// Finds the result of a record that was decided before: the row of its id tells the outcome. The same position means
 /// applied; a lower one, a duplicate; none or a higher one, refused (why is no longer known).
@@ -28,7 +28,7 @@ pub(super) fn find_again(chat: &mut CachedChat, positioned: &Positioned, known: 
     let settled = Settled { roster_at: chat.state.roster_at, ..settled };
     let (Outcome::Applied { seq, rev }, Some(row)) = (&settled.verdict.outcome, row) else { return settled };
     chat.ids.insert(record.id, &record.actor, *position, (*seq, *rev), *time);
-    let facts = facts_again(chat, positioned, row, written.as_deref(), known);
+    let facts = facts_again(chat, record, row, (&before, written.as_deref()), known);
     Settled { ts: row.ts, facts, ..settled }
 }
 
@@ -36,21 +36,20 @@ pub(super) fn find_again(chat: &mut CachedChat, positioned: &Positioned, known: 
 /// out of the store is not told of again.
 fn facts_again(
     chat: &CachedChat,
-    positioned: &Positioned,
+    record: &Record,
     row: &IdRow,
-    written: Option<&Roster>,
+    (before, written): (&Roster, Option<&Roster>),
     known: &Known,
 ) -> Vec<Fact> {
-    let Positioned { time, record, .. } = positioned;
     match &record.op {
         Op::Edit { seq, content, meta } => vec![Fact::Updated {
             seq: *seq,
             rev: row.rev,
             content: content.clone(),
             meta: meta.clone(),
-            edited_at: *time,
+            edited_at: moment(row.ts),
         }],
-        Op::Delete { seq } => vec![Fact::Deleted { seq: *seq, rev: row.rev, deleted_at: *time }],
+        Op::Delete { seq } => vec![Fact::Deleted { seq: *seq, rev: row.rev, deleted_at: moment(row.ts) }],
         Op::Send { .. } | Op::OpenDirect { .. } => {
             let begun = written.and_then(|roster| began(chat, record, roster));
             begun.into_iter().chain(message_again(record, row, known)).collect()
@@ -58,7 +57,7 @@ fn facts_again(
         Op::CreateGroup { .. } | Op::Rename { .. } | Op::SetMember { .. } | Op::RemoveMember { .. } => {
             let Some(Fact::Message(message)) = message_again(record, row, known) else { return Vec::new() };
             let change = message.system.clone();
-            let changed = change.and_then(|change| changed(chat, record, change, written.unwrap_or(&chat.roster)));
+            let changed = change.and_then(|change| changed(chat, record, change, written.unwrap_or(before)));
             std::iter::once(Fact::Message(message)).chain(changed).collect()
         }
     }

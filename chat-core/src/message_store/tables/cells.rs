@@ -86,7 +86,7 @@ pub struct Created {
     /// What it carries.
     pub content_type: ContentType,
     /// The log's time.
-    pub created_at: Time,
+    pub at: Time,
     /// The change that a SYSTEM message tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Change>,
@@ -130,7 +130,7 @@ impl MessageCells {
             attachment: self.attachment.get().cloned().flatten(),
             meta,
             system: created.system.clone(),
-            created_at: created.created_at,
+            created_at: created.at,
             edited_at: self.edited_at.get().copied(),
             deleted_at: self.deleted.get().map(|(at, _)| *at),
         };
@@ -144,7 +144,7 @@ impl MessageCells {
             message_id: message.message_id,
             sender: message.sender.clone(),
             content_type: message.content_type,
-            created_at: message.created_at,
+            at: message.created_at,
             system: message.system.clone(),
         };
         self.created.set(ts, created)
@@ -170,6 +170,13 @@ pub struct MemberCells {
     pub delivered: Seq,
     /// Read up to: a max register.
     pub read: Seq,
+    /// Delivered to an active session up to: a max register.
+    pub active: Seq,
+    /// Pushed up to: a max register.
+    pub pushed: Seq,
+    /// No push until then.
+    #[serde(skip_serializing_if = "Register::is_unset")]
+    pub muted: Register<Option<Time>>,
 }
 
 impl MemberCells {
@@ -184,6 +191,9 @@ impl MemberCells {
             left_seq: self.left.get().copied(),
             delivered: self.delivered,
             read: self.read,
+            active: self.active,
+            pushed: self.pushed,
+            muted_until: self.muted.get().copied().flatten(),
         })
     }
 }
@@ -291,6 +301,10 @@ impl StoredRow {
             (Self::Member(cells), Row::Cursor { delivered, read, .. }) => {
                 raise(&mut cells.delivered, *delivered) | raise(&mut cells.read, *read)
             }
+            (Self::Member(cells), Row::PushCursor { active, pushed, .. }) => {
+                raise(&mut cells.active, *active) | raise(&mut cells.pushed, *pushed)
+            }
+            (Self::Member(cells), Row::Mute { ts, until, .. }) => cells.muted.set(*ts, || *until),
             (Self::Inbox(cells), Row::Inbox { ts, joined_at, left_at, .. }) => {
                 joined_at.is_some_and(|at| cells.joined.set(*ts, || at))
                     | left_at.is_some_and(|at| cells.left.set(*ts, || at))
@@ -306,9 +320,8 @@ impl StoredRow {
     /// If this is not the row of a state cell.
     pub fn apply_state(&mut self, state: &ChatState) -> bool {
         let Self::State(held) = self else { unreachable!("{self:?} is no state cell") };
-        let wins = held.is_none_or(|held| {
-            state.ts > held.ts || (state.ts == held.ts && state.position < held.position)
-        });
+        let wins =
+            held.is_none_or(|held| state.ts > held.ts || (state.ts == held.ts && state.position < held.position));
         if wins {
             *held = Some(*state);
         }

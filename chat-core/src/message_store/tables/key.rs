@@ -58,12 +58,11 @@ impl RowKey {
             Row::Edit { chat_id, seq, .. } | Row::Delete { chat_id, seq, .. } => Self::Message(*chat_id, *seq),
             Row::Id { key, .. } => Self::Id(key.clone()),
             Row::Change { chat_id, rev, .. } => Self::Change(*chat_id, *rev),
-            Row::Member { chat_id, user, .. } | Row::Cursor { chat_id, user, .. } => {
-                Self::Member(*chat_id, user.clone())
-            }
-            Row::Inbox { user, chat_id, .. } | Row::Active { user, chat_id, .. } => {
-                Self::Inbox(user.clone(), *chat_id)
-            }
+            Row::Member { chat_id, user, .. }
+            | Row::Cursor { chat_id, user, .. }
+            | Row::PushCursor { chat_id, user, .. }
+            | Row::Mute { chat_id, user, .. } => Self::Member(*chat_id, user.clone()),
+            Row::Inbox { user, chat_id, .. } | Row::Active { user, chat_id, .. } => Self::Inbox(user.clone(), *chat_id),
         }
     }
 

@@ -106,6 +106,7 @@ impl Step<'_> {
             joined_at: None,
             left_at: Some(self.at),
         });
+        self.active_row(user);
         Ok(self)
     }
 
@@ -141,14 +142,19 @@ impl Step<'_> {
                 joined_at: Some(self.at),
                 left_at: None,
             });
-            self.applied.rows.push(Row::Active {
-                user: user.clone(),
-                chat_id,
-                slot: self.at.millis() / ACTIVE_SLOT_MS,
-            });
+            self.active_row(&user);
             roster.push(RosterMember { user, role, join_seq });
         }
         self.set_roster(Roster::new(roster));
+    }
+
+    /// Who comes in or leaves is not in the roster of every batch of the slot, so their inbox is marked here.
+    fn active_row(&mut self, user: &UserId) {
+        self.applied.rows.push(Row::Active {
+            user: user.clone(),
+            chat_id: self.input.record.chat_id,
+            slot: self.at.millis() / ACTIVE_SLOT_MS,
+        });
     }
 
     fn member_row(&mut self, user: &UserId, role: Role, join_seq: Option<Seq>, left_seq: Option<Seq>) {

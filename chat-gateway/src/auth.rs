@@ -1,0 +1,63 @@
+//! Who may come in: tokens, their keys, and what they allow.
+
+use std::fmt;
+
+use chat_core::clock::Time;
+use chat_core::codes::{CloseCode, ErrorCode};
+use chat_core::frame::Fault;
+use chat_core::id::UserId;
+
+mod keys;
+mod scope;
+mod verifier;
+
+pub(crate) use scope::Scopes;
+pub use verifier::ConfigError;
+pub(crate) use verifier::Verifiers;
+
+/// Largest token taken, in bytes.
+pub(crate) const MAX_TOKEN_BYTES: usize = 4 * 1024;
+
+/// What a good token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) user: UserId,
+    pub(crate) scopes: Scopes,
+    pub(crate) expires_at: Time,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is not one of ours, or names no user.
+    Bad(&'static str),
+    /// It was good once.
+    Expired,
+}
+
+impl Refused {
+    /// Returns the error that a request is answered with.
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Self::Bad(why) => Fault::new(ErrorCode::BadToken, why),
+            Self::Expired => Fault::of(ErrorCode::TokenExpired),
+        }
+    }
+
+    /// Returns the code that a socket is closed with.
+    pub(crate) fn close_code(self) -> CloseCode {
+        match self {
+            Self::Bad(_) => CloseCode::BadToken,
+            Self::Expired => CloseCode::TokenExpired,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(why) => f.write_str(why),
+            Self::Expired => f.write_str("the token has expired"),
+        }
+    }
+}

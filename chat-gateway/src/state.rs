@@ -1,0 +1,172 @@
+//! What all parts of one gateway share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use chat_core::clock::Clock;
+use chat_core::config::GatewayConfig;
+use chat_core::id::{ChatId, GatewayId, UserId};
+use chat_core::message_log::MessageLog;
+use chat_core::message_store::MessageStore;
+use chat_core::presence::PresenceTable;
+use chat_core::relay::Relay;
+use chat_core::search::SearchIndex;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::admission::Admission;
+use crate::auth::Verifiers;
+use crate::drain::Drains;
+use crate::membership::Memberships;
+use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
+use crate::rate::{Gcra, KeyedRate};
+use crate::registry::Registry;
+use crate::routes::Routes;
+
+/// Chats that are read for sessions that are behind, at the same time.
+const FILLS_AT_ONCE: usize = 64;
+
+/// The engines a gateway stands on.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// The log of sends and changes.
+    pub log: Arc<dyn MessageLog>,
+    /// The store the sequencer writes.
+    pub store: Arc<dyn MessageStore>,
+    /// The way from the workers to this gateway.
+    pub relay: Arc<dyn Relay>,
+    /// Who is there.
+    pub presence: Arc<dyn PresenceTable>,
+    /// The search index; without one search answers `not_enabled`.
+    pub search: Option<Arc<dyn SearchIndex>>,
+}
+
+/// Measures spans since the gateway began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Uptime(Instant);
+
+impl Uptime {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Returns milliseconds since the start, never 0.
+    pub(crate) fn millis(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// Returns nanoseconds since the start.
+    pub(crate) fn nanos(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The rates that hold across sessions.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    pub(crate) users: KeyedRate<UserId>,
+    pub(crate) chats: KeyedRate<ChatId>,
+}
+
+/// One gateway.
+pub(crate) struct State {
+    pub(crate) id: GatewayId,
+    pub(crate) boot: String,
+    pub(crate) epoch: String,
+    pub(crate) config: GatewayConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) uptime: Uptime,
+    pub(crate) partitions: u32,
+    pub(crate) log: Arc<dyn MessageLog>,
+    pub(crate) store: Arc<dyn MessageStore>,
+    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) verifiers: Verifiers,
+    pub(crate) admission: Admission,
+    pub(crate) sessions: Registry,
+    pub(crate) routes: Routes,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) memberships: Memberships,
+    pub(crate) rates: Rates,
+    pub(crate) fills: Semaphore,
+    pub(crate) gap: Notify,
+    pub(crate) is_subscribed: AtomicBool,
+    pub(crate) drains: Drains,
+    pub(crate) metrics: Metrics,
+    pub(crate) sends_per_s: AtomicU64,
+    pub(crate) deliveries_per_s: AtomicU64,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// What is known before the shared state can be made.
+pub(crate) struct Parts {
+    pub(crate) id: GatewayId,
+    pub(crate) boot: String,
+    pub(crate) epoch: String,
+    pub(crate) config: GatewayConfig,
+    pub(crate) ports: Ports,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) verifiers: Verifiers,
+    pub(crate) partitions: u32,
+}
+
+impl State {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { id, boot, epoch, config, ports, clock, verifiers, partitions } = parts;
+        let limits = &config.limits;
+        Self {
+            partitions,
+            admission: Admission::new(config.max_connections),
+            sessions: Registry::new(limits.sessions_per_user),
+            routes: Routes::default(),
+            outcomes: Outcomes::default(),
+            memberships: Memberships::default(),
+            rates: Rates {
+                users: KeyedRate::new(Gcra::new(limits.sends_per_user)),
+                chats: KeyedRate::new(Gcra::new(limits.sends_per_chat)),
+            },
+            fills: Semaphore::new(FILLS_AT_ONCE),
+            gap: Notify::new(),
+            is_subscribed: AtomicBool::new(false),
+            drains: Drains::default(),
+            metrics: Metrics::new(),
+            sends_per_s: AtomicU64::new(0),
+            deliveries_per_s: AtomicU64::new(0),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            uptime: Uptime::start(),
+            log: ports.log,
+            store: ports.store,
+            relay: ports.relay,
+            id,
+            boot,
+            epoch,
+            config,
+            clock,
+            verifiers,
+        }
+    }
+
+    /// Makes an id of version 7, for whoever did not bring one.
+    pub(crate) fn new_id(&self) -> Uuid {
+        let millis = self.clock.now().millis();
+        let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
+        Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1_000, nanos))
+    }
+
+    /// Returns whether new clients should be sent here.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_subscribed.load(Relaxed) && !self.drains.is_draining() && !self.shutdown.is_cancelled()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,11 @@
+//! A gateway on in-memory engines with the real sequencer behind it, as clients see it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod connecting;
+mod delivery;
+mod drain;
+mod harness;
+mod rest;
+mod sending;
+mod sync;

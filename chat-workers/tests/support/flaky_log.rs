@@ -1,0 +1,168 @@
+//! A log that fails on demand: appends that are refused, seeks and commits that do not get through, partitions that
+//! come and go one by one.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use chat_core::message_log::memory::MemoryLog;
+use chat_core::message_log::{Append, Appended, Consumer, Delivery, Entry, LogError, MessageLog, Topic};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+/// Wraps a memory log. Clones share the faults.
+#[derive(Debug, Clone)]
+pub(crate) struct FlakyLog {
+    pub(crate) inner: MemoryLog,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    faults: Mutex<Faults>,
+    news: Notify,
+}
+
+/// What fails next, so many times.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Appends answered with "full".
+    pub(crate) full: usize,
+    /// Appends that are written and then not acknowledged.
+    pub(crate) unacknowledged: usize,
+    pub(crate) seeks: usize,
+    pub(crate) commits: usize,
+    /// Assignments to tell of: the partition, and whether it is given (or taken away).
+    moves: VecDeque<(u32, bool)>,
+}
+
+impl FlakyLog {
+    pub(crate) fn new(inner: MemoryLog) -> Self {
+        Self { inner, shared: Arc::default() }
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.shared.faults.lock().unwrap()
+    }
+
+    /// Takes a partition away from the follower.
+    pub(crate) fn revoke(&self, partition: u32) {
+        self.faults().moves.push_back((partition, false));
+        self.shared.news.notify_one();
+    }
+
+    /// Gives a partition to the follower, from the committed offset on.
+    pub(crate) fn assign(&self, partition: u32) {
+        self.faults().moves.push_back((partition, true));
+        self.shared.news.notify_one();
+    }
+}
+
+/// Counts a fault down; returns whether it strikes.
+fn strikes(count: &mut usize) -> bool {
+    let strikes = *count > 0;
+    *count = count.saturating_sub(1);
+    strikes
+}
+
+fn unavailable() -> LogError {
+    LogError::Unavailable("a test wants it so".into())
+}
+
+#[async_trait]
+impl MessageLog for FlakyLog {
+    fn partitions(&self, topic: Topic) -> u32 {
+        self.inner.partitions(topic)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, LogError> {
+        let appended = self.append_all(vec![append]).await?;
+        Ok(appended[0])
+    }
+
+    async fn append_all(&self, appends: Vec<Append>) -> Result<Vec<Appended>, LogError> {
+        if strikes(&mut self.faults().full) {
+            return Err(LogError::Full);
+        }
+        let appended = self.inner.append_all(appends).await?;
+        if strikes(&mut self.faults().unacknowledged) { Err(unavailable()) } else { Ok(appended) }
+    }
+
+    async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
+        let inner = self.inner.subscribe(topic, group).await?;
+        Ok(Box::new(FlakyConsumer { log: self.clone(), topic, inner: AsyncMutex::new(inner), gone: BTreeSet::new() }))
+    }
+
+    async fn read(&self, topic: Topic, partition: u32, offset: u64, limit: usize) -> Result<Vec<Entry>, LogError> {
+        self.inner.read(topic, partition, offset, limit).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.inner.end(topic, partition).await
+    }
+}
+
+#[derive(Debug)]
+struct FlakyConsumer {
+    log: FlakyLog,
+    topic: Topic,
+    inner: AsyncMutex<Box<dyn Consumer>>,
+    /// Partitions that were taken away.
+    gone: BTreeSet<u32>,
+}
+
+impl FlakyConsumer {
+    async fn moved(&mut self) -> Result<Option<Delivery>, LogError> {
+        let Some((partition, is_given)) = self.log.faults().moves.pop_front() else { return Ok(None) };
+        if !is_given {
+            self.gone.insert(partition);
+            return Ok(Some(Delivery::Revoked { partition }));
+        }
+        self.gone.remove(&partition);
+        let committed = self.log.inner.end(self.topic, partition).await? - self.inner.get_mut().lag(partition).await?;
+        self.inner.get_mut().seek(partition, committed).await?;
+        self.inner.get_mut().pause(partition, false).await?;
+        Ok(Some(Delivery::Assigned { partition, epoch: 1, committed }))
+    }
+}
+
+#[async_trait]
+impl Consumer for FlakyConsumer {
+    async fn next(&mut self, max: usize) -> Result<Delivery, LogError> {
+        loop {
+            if let Some(moved) = self.moved().await? {
+                return Ok(moved);
+            }
+            let shared = Arc::clone(&self.log.shared);
+            tokio::select! {
+                biased;
+                () = shared.news.notified() => {}
+                delivery = self.inner.get_mut().next(max) => match delivery? {
+                    Delivery::Records { partition, .. } if self.gone.contains(&partition) => {}
+                    delivery => return Ok(delivery),
+                },
+            }
+        }
+    }
+
+    async fn seek(&mut self, partition: u32, offset: u64) -> Result<(), LogError> {
+        if strikes(&mut self.log.faults().seeks) {
+            return Err(unavailable());
+        }
+        self.inner.get_mut().seek(partition, offset).await
+    }
+
+    async fn pause(&mut self, partition: u32, paused: bool) -> Result<(), LogError> {
+        self.inner.get_mut().pause(partition, paused).await
+    }
+
+    async fn commit(&mut self, partition: u32, next_offset: u64) -> Result<(), LogError> {
+        if strikes(&mut self.log.faults().commits) {
+            return Err(unavailable());
+        }
+        self.inner.get_mut().commit(partition, next_offset).await
+    }
+
+    async fn lag(&self, partition: u32) -> Result<u64, LogError> {
+        self.inner.lock().await.lag(partition).await
+    }
+}

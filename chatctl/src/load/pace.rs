@@ -1,0 +1,91 @@
+//! The open loop: gives every message to its sender when it is due, whatever became of those before.
+//!
+//! It runs on a thread of its own, as the runtime's timer rounds up to the millisecond, and a rate of thousands a second
+//! would come in lumps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Board, Run};
+
+/// Calls `send` for each message no earlier than it is due; a late start of one does not delay the next.
+fn pace(
+    total: u32,
+    due: impl Fn(u32) -> Instant,
+    mut now: impl FnMut() -> Instant,
+    mut sleep: impl FnMut(Duration),
+    mut send: impl FnMut(u32),
+) {
+    for message in 0..total {
+        let due = due(message);
+        loop {
+            let left = due.saturating_duration_since(now());
+            if left.is_zero() {
+                break;
+            }
+            sleep(left);
+        }
+        send(message);
+    }
+}
+
+/// Starts the thread; it ends after the last message is due.
+pub(super) fn start(
+    run: Arc<Run>,
+    board: Arc<Board>,
+    start: Instant,
+    senders: Vec<mpsc::Sender<u32>>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("pace".to_owned()).spawn(move || {
+        let send = |message| {
+            let sender = &senders[run.plan.assignment(message).sender as usize];
+            // Counted first: the session may be done with it before this thread goes on.
+            board.begin();
+            if sender.try_send(message).is_err() {
+                board.count(0, 1);
+            }
+        };
+        pace(run.plan.total, |message| start + run.plan.due(message), Instant::now, std::thread::sleep, send);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Runs ten messages, one a millisecond, on a clock whose sleep takes `extra` more at the fourth message.
+    fn sent_at(extra: Duration) -> Vec<Duration> {
+        let start = Instant::now();
+        let clock = Cell::new(start);
+        let mut sent = Vec::new();
+        pace(
+            10,
+            |message| start + Duration::from_millis(u64::from(message)),
+            || clock.get(),
+            |left| {
+                let before = clock.get() - start;
+                let extra = if before == Duration::from_millis(3) { extra } else { Duration::ZERO };
+                clock.set(clock.get() + left + extra);
+            },
+            |_| sent.push(clock.get() - start),
+        );
+        sent
+    }
+
+    #[test]
+    fn each_message_leaves_when_it_is_due() {
+        assert_eq!(sent_at(Duration::ZERO), (0..10).map(Duration::from_millis).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_became_late_leaves_at_once_and_the_rest_on_time() {
+        let late = sent_at(Duration::from_millis(3));
+        let expected = [0, 1, 2, 3, 7, 7, 7, 7, 8, 9];
+        assert_eq!(late, expected.map(Duration::from_millis));
+    }
+}

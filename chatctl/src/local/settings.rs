@@ -1,0 +1,259 @@
+//! From a manifest to the settings of a local stack. Pure: it reads and writes nothing.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use chat_core::config::{
+    Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Rate, Verifier as VerifierConfig,
+};
+use operator::crd::{self, ChatClusterSpec, Gateways, PushContent, Verifier};
+use serde::Serialize;
+
+use crate::token::Claims;
+
+/// Partitions of the embedded log: enough for every core of a laptop, few enough to start at once. Chats stay where
+/// they are, so it is the same for every local stack.
+pub(crate) const PARTITIONS: u32 = 8;
+
+/// Where the gateways' own ports are: this machine only, whatever `--listen` says of the front door.
+const LOCAL_ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What the command line adds to the manifest.
+#[derive(Debug, Clone)]
+pub(crate) struct Choices<'a> {
+    /// The data directory, as it is shown.
+    pub(crate) data_dir: &'a Path,
+    /// Where the front door is.
+    pub(crate) front_door: SocketAddr,
+    /// Number of gateways, if it is not the manifest's.
+    pub(crate) gateways: Option<usize>,
+    /// The key of the tokens, in place of every Secret.
+    pub(crate) key_file: PathBuf,
+    /// The bearer token of the admin ports.
+    pub(crate) admin_token_file: PathBuf,
+}
+
+/// A part of the manifest that the local stack replaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Replacement {
+    /// The part, as a path below `spec`.
+    pub(crate) part: String,
+    /// What stands in for it.
+    pub(crate) by: String,
+}
+
+/// Settings of a local stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Number of gateways to start with, at least 1.
+    pub(crate) gateways: usize,
+    /// Settings of each gateway, but for its name.
+    template: GatewayConfig,
+    /// What a token must carry to be taken; `None` where no verifier takes the local key.
+    pub(crate) claims: Option<Claims>,
+    /// Whether messages can be searched.
+    pub(crate) search: bool,
+    /// What a push notification carries; `None` where push is off.
+    pub(crate) push: Option<PushContent>,
+    /// What is replaced, in the order of the manifest.
+    pub(crate) replaced: Vec<Replacement>,
+    /// What the user should know, a sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Makes the settings of what a manifest describes.
+    pub(crate) fn new(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Self {
+        let wanted = usize::try_from(spec.gateways.min_replicas()).unwrap_or(usize::MAX);
+        Self {
+            gateways: choices.gateways.unwrap_or(wanted).max(1),
+            template: template(&spec.gateways, choices),
+            claims: claims(&spec.gateways.auth.verifiers),
+            search: spec.search_enabled(),
+            push: spec.push.is_enabled().then_some(spec.push.content),
+            replaced: replaced(spec, choices),
+            warnings: warnings(spec, choices),
+        }
+    }
+
+    /// Returns the settings of one gateway.
+    pub(crate) fn gateway(&self, name: &str) -> GatewayConfig {
+        GatewayConfig { name: name.to_owned(), ..self.template.clone() }
+    }
+}
+
+fn template(gateways: &Gateways, choices: &Choices<'_>) -> GatewayConfig {
+    GatewayConfig {
+        name: String::new(),
+        listen: LOCAL_ANY,
+        admin_listen: LOCAL_ANY,
+        admin_token_file: Some(choices.admin_token_file.clone()),
+        max_connections: size(gateways.max_connections()),
+        allowed_origins: gateways.allowed_origins(),
+        insecure_attachments: true,
+        auth: auth(&gateways.auth.verifiers, &choices.key_file),
+        limits: limits(&gateways.limits),
+        drain: DrainConfig {
+            deadline_seconds: gateways.drain.deadline().as_secs(),
+            reconnects_per_second: gateways.drain.reconnects_per_second(),
+            // The front door sees a drain at once: no endpoint or load balancer has to notice first.
+            settle_seconds: 0,
+        },
+    }
+}
+
+/// The crate runs on machines where a `usize` holds any `u32`.
+fn size(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn auth(verifiers: &[Verifier], key_file: &Path) -> AuthConfig {
+    let local_key = KeySource::Hs256File(key_file.to_owned());
+    if verifiers.is_empty() {
+        let verifier = VerifierConfig {
+            name: "local".to_owned(),
+            user_claim: Claims::default().user_claim,
+            algorithms: vec![Algorithm::HS256],
+            issuer: None,
+            audience: None,
+            leeway_seconds: 30,
+            keys: local_key,
+        };
+        return AuthConfig { verifiers: vec![verifier] };
+    }
+    let verifier = |verifier: &Verifier| VerifierConfig {
+        name: verifier.name.clone(),
+        user_claim: verifier.user_claim().to_owned(),
+        algorithms: verifier.algorithms().into_iter().map(algorithm).collect(),
+        issuer: verifier.issuer.clone(),
+        audience: verifier.audience.clone(),
+        leeway_seconds: verifier.leeway().as_secs(),
+        keys: match &verifier.jwks {
+            Some(jwks) => KeySource::Jwks { url: jwks.url.clone(), ca_file: None },
+            None => local_key.clone(),
+        },
+    };
+    AuthConfig { verifiers: verifiers.iter().map(verifier).collect() }
+}
+
+fn algorithm(algorithm: crd::Algorithm) -> Algorithm {
+    match algorithm {
+        crd::Algorithm::Hs256 => Algorithm::HS256,
+        crd::Algorithm::Rs256 => Algorithm::RS256,
+        crd::Algorithm::Rs384 => Algorithm::RS384,
+        crd::Algorithm::Rs512 => Algorithm::RS512,
+        crd::Algorithm::Es256 => Algorithm::ES256,
+        crd::Algorithm::Es384 => Algorithm::ES384,
+        crd::Algorithm::EdDsa => Algorithm::EdDSA,
+    }
+}
+
+/// Returns what the first verifier with the local key asks of a token.
+fn claims(verifiers: &[Verifier]) -> Option<Claims> {
+    if verifiers.is_empty() {
+        return Some(Claims::default());
+    }
+    verifiers.iter().find(|verifier| verifier.hs256.is_some()).map(|verifier| Claims {
+        user_claim: verifier.user_claim().to_owned(),
+        issuer: verifier.issuer.clone(),
+        audience: verifier.audience.clone(),
+    })
+}
+
+fn limits(limits: &crd::Limits) -> Limits {
+    let rate = |rate: crd::Rate| Rate::new(rate.per_second, rate.burst);
+    let limits = limits.resolved();
+    Limits {
+        frame_bytes: size(limits.frame_bytes),
+        content_bytes: size(limits.content_bytes),
+        meta_bytes: size(limits.meta_bytes),
+        sends_per_user: rate(limits.sends_per_user),
+        sends_per_chat: rate(limits.sends_per_chat),
+        frames_per_session: rate(limits.frames_per_session),
+        typing_per_minute: limits.typing_per_minute,
+        receipts_per_second: limits.receipts_per_second,
+        sessions_per_user: size(limits.sessions_per_user),
+        auth_seconds: limits.auth.as_secs(),
+        queue_bytes: size(limits.queue_bytes),
+        group_members: limits.group_members.into(),
+        chats_per_user: size(limits.chats_per_user),
+        presence_subscriptions: size(limits.presence_subscriptions),
+    }
+}
+
+/// Lists what a local stack does in another way than a cluster, in the order of the manifest's documentation.
+fn replaced(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<Replacement> {
+    let dir = choices.data_dir.display();
+    let door = choices.front_door;
+    let key = choices.key_file.display();
+    let redis = spec.redis.as_ref();
+    let gateways = &spec.gateways;
+    let secrets = gateways.auth.verifiers.iter().filter(|verifier| verifier.hs256.is_some());
+
+    let mut list = Vec::new();
+    let mut add = |given: bool, part: &str, by: &dyn Display| {
+        if given {
+            list.push(Replacement { part: part.to_owned(), by: by.to_string() });
+        }
+    };
+    add(spec.telemetry.otlp.is_some(), "telemetry.otlp", &"no traces");
+    add(spec.is_embedded(), "engines.embedded", &format!("this process and {dir}"));
+    add(redis.is_some_and(|redis| redis.external.is_some()), "redis.external", &"relay and presence in this process");
+    add(redis.is_some_and(|redis| redis.external.is_none()), "redis.managed", &"relay and presence in this process");
+    add(spec.kafka.is_some(), "kafka.external", &format!("embedded log in {dir}, {PARTITIONS} partitions"));
+    add(spec.cassandra.is_some(), "cassandra.external", &format!("embedded store in {dir}"));
+    let search = spec.search.as_ref().is_some_and(|search| search.external.is_some());
+    add(search, "search.external", &format!("embedded index in {dir}"));
+    add(gateways.service != crd::Service::default(), "gateways.service", &format!("the front door {door}"));
+    add(gateways.http_route.is_some(), "gateways.httpRoute", &format!("the front door {door}"));
+    add(gateways.ingress.is_some(), "gateways.ingress", &format!("the front door {door}"));
+    add(gateways.tls.is_some(), "gateways.tls", &"plain http");
+    for verifier in secrets {
+        add(true, &format!("gateways.auth.verifiers[{}].hs256", verifier.name), &format!("the key in {key}"));
+    }
+    let admin = choices.admin_token_file.display();
+    add(gateways.admin_token_secret_ref.is_some(), "gateways.adminTokenSecretRef", &format!("the token in {admin}"));
+    add(spec.push.apns.is_some(), "push.apns", &format!("records in {dir}/push.jsonl"));
+    add(spec.push.fcm.is_some(), "push.fcm", &format!("records in {dir}/push.jsonl"));
+    list
+}
+
+/// Lists what may surprise.
+fn warnings(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<String> {
+    let mut list = Vec::new();
+    let own = env!("CARGO_PKG_VERSION");
+    if spec.version != own {
+        list.push(format!("the manifest asks for version {}; this is {own} and runs as {own}", spec.version));
+    }
+    let listen = choices.front_door.ip();
+    if !listen.is_loopback() {
+        list.push(format!(
+            "--listen {listen} lets other machines in, over plain http, so no tokens are shown here; `chatctl token` makes them"
+        ));
+    }
+    if let Some(age) = spec.retention.messages.as_ref().filter(|age| !age.duration().is_zero()) {
+        list.push(format!("retention.messages is {age}, but a local stack keeps messages for ever"));
+    }
+    if spec.gateways.min_replicas() == 0 && choices.gateways.is_none() {
+        list.push("the manifest asks for no gateway; one is started".to_owned());
+    }
+    for verifier in &spec.gateways.auth.verifiers {
+        if verifier.jwks.as_ref().is_some_and(|jwks| jwks.ca_secret_ref.is_some()) {
+            list.push(format!(
+                "gateways.auth.verifiers[{}].jwks.caSecretRef names a Secret, which is not here; \
+                 only public authorities are trusted",
+                verifier.name
+            ));
+        }
+    }
+    if claims(&spec.gateways.auth.verifiers).is_none() {
+        list.push(
+            "every verifier takes its keys by JWKS, so tokens come from there; `chatctl token` makes none".to_owned(),
+        );
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+/** `chatctl local` as a process, for suites that want the real server. Needs CHATCTL, the path of the binary. */
+
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { WebSocket } from "ws";
+
+export const CHATCTL = process.env["CHATCTL"];
+const READY_WITHIN_MS = 60_000;
+const MANIFEST = process.env["MANIFEST"] ?? resolve("../../examples/chatcluster.yaml");
+
+export class Stack {
+  readonly url: string;
+  readonly #dataDir: string;
+  #child: ChildProcess;
+
+  private constructor(url: string, dataDir: string, child: ChildProcess) {
+    this.url = url;
+    this.#dataDir = dataDir;
+    this.#child = child;
+  }
+
+  static async start(): Promise<Stack> {
+    const dataDir = await mkdtemp(join(tmpdir(), "chatcluster-"));
+    const [url, child] = await launch(dataDir, "0");
+    return new Stack(url, dataDir, child);
+  }
+
+  /** Kills it as a crash would, and starts it again on the same data and port. */
+  async crash(): Promise<void> {
+    await this.#kill();
+    [, this.#child] = await launch(this.#dataDir, new URL(this.url).port);
+  }
+
+  async token(user: string): Promise<string> {
+    const { stdout } = await promisify(execFile)(chatctl(), ["token", "--user", user, "--data-dir", this.#dataDir]);
+    return stdout.trim();
+  }
+
+  /** Runs another command of chatctl on this stack. */
+  async run(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(chatctl(), [...args, "--data-dir", this.#dataDir]);
+    return stdout;
+  }
+
+  async stop(): Promise<void> {
+    await this.#kill();
+    await rm(this.#dataDir, { recursive: true, force: true });
+  }
+
+  async #kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((done) => this.#child.once("exit", done));
+    this.#child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+async function launch(dataDir: string, port: string): Promise<[url: string, child: ChildProcess]> {
+  const child = spawn(chatctl(), ["local", "--json", "-f", MANIFEST, "--data-dir", dataDir, "--port", port], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const url = await new Promise<string>((done, fail) => {
+    const deadline = setTimeout(() => fail(new Error("chatctl local was not ready in time")), READY_WITHIN_MS);
+    child.once("exit", (code) => fail(new Error(`chatctl local ended with ${code} before it was ready`)));
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const event = JSON.parse(line) as { event: string; url?: string };
+      if (event.event !== "ready" || event.url === undefined) return;
+      clearTimeout(deadline);
+      done(event.url);
+    });
+  });
+  return [url, child];
+}
+
+function chatctl(): string {
+  if (CHATCTL === undefined) throw new Error("CHATCTL names no chatctl binary");
+  return CHATCTL;
+}
+
+const CHAT = "0195c6a8-7d2e-7c00-8000-000000000001";
+const ASKED: [type: string, d: object][] = [
+  ["receipt", { chat_id: CHAT, read: 1 }],
+  ["typing", { chat_id: CHAT, active: true }],
+  ["presence.subscribe", { users: ["nobody"] }],
+];
+
+/** Returns which requests a server does not have yet, by asking. */
+export async function missingRequests(url: string, token: string): Promise<Set<string>> {
+  const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`, ["chat.v1.json", `bearer.${token}`]);
+  const answers = new Map<number, string | undefined>();
+  await new Promise<void>((done, fail) => {
+    socket.on("error", fail);
+    socket.on("message", (data) => {
+      const { id, type, d } = JSON.parse(String(data)) as { id?: number; type: string; d: { code?: string } };
+      if (type === "hello") for (const [at, [kind, body]] of ASKED.entries()) ask(at, kind, body);
+      if (id !== undefined) answers.set(id, d.code);
+      if (answers.size === ASKED.length) done();
+    });
+    const ask = (id: number, type: string, d: object): void => socket.send(JSON.stringify({ id, type, d }));
+  });
+  socket.close(1000);
+  return new Set(ASKED.map(([type]) => type).filter((_, at) => answers.get(at) === "not_enabled"));
+}
