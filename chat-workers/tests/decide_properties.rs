@@ -1,11 +1,14 @@
 //! The sequencer's promise over random logs: whatever the split into batches, whoever owns the partition, wherever
 //! it dies and whichever of its writes land, in whatever order, readers get what one record after the other gives.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support {
     pub(crate) mod owner;
     pub(crate) mod readers;
     pub(crate) mod records;
     pub(crate) mod reference;
+    pub(crate) mod write;
 }
 
 use std::collections::BTreeSet;
@@ -24,10 +27,11 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use support::owner::{self, Batch, Write};
+use support::owner::{self, Batch};
 use support::readers::{Violation, check_end, check_moment};
 use support::records::{LogWriter, T0, add, create, edit, group, id_at, remove, text, user};
 use support::reference::Reference;
+use support::write::Write;
 
 const USERS: [&str; 4] = ["ann", "bob", "cyd", "dan"];
 
@@ -297,7 +301,8 @@ impl<'a> World<'a> {
         }
         let from = self.owners[owner].next;
         let to = (from + len).min(self.log.len());
-        let batch = owner::plan(&self.store, &self.owners[owner].cache, &self.log[from..to]);
+        let (cache, records) = (&self.owners[owner].cache, &self.log[from..to]);
+        let batch = owner::plan(&self.store, cache, records, &|_, _| {}).unwrap();
         for (settled, is_replay) in &batch.settled {
             self.reference.check_settled(settled, *is_replay)?;
         }
@@ -320,7 +325,9 @@ impl<'a> World<'a> {
             }
             Fate::DiesInStates => {
                 let (now, late): (Vec<_>, Vec<_>) = batch.states.into_iter().partition(|_| self.rng.random_bool(0.5));
-                now.iter().for_each(|write| write.land(&self.store));
+                for write in &now {
+                    write.land(&self.store);
+                }
                 self.late.extend(late);
                 self.restart(owner);
             }

@@ -173,7 +173,9 @@ pub fn plan(chats: &mut Chats, records: &[Positioned], known: &Known) -> Plan {
         }
     }
     if let Some(last) = records.last() {
-        chats.values_mut().for_each(|chat| chat.ids.forget(last.time));
+        for chat in chats.values_mut() {
+            chat.ids.forget(last.time);
+        }
     }
     plan
 }

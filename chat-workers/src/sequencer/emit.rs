@@ -30,7 +30,7 @@ impl Emissions {
             }
             append(&*log, appends, next).await?;
             // Nobody listens where no batch follows.
-            drop(done.send(()));
+            _ = done.send(());
             Ok(next)
         })));
     }

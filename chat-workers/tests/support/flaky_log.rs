@@ -3,11 +3,17 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::message_log::memory::MemoryLog;
 use chat_core::message_log::{Append, Appended, Consumer, Delivery, Entry, LogError, MessageLog, Topic};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use futures_util::FutureExt;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::sleep;
+
+/// How often a follower looks for news.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// Wraps a memory log. Clones share the faults.
 #[derive(Debug, Clone)]
@@ -19,7 +25,6 @@ pub(crate) struct FlakyLog {
 #[derive(Debug, Default)]
 struct Shared {
     faults: Mutex<Faults>,
-    news: Notify,
 }
 
 /// What fails next, so many times.
@@ -31,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) unacknowledged: usize,
     pub(crate) seeks: usize,
     pub(crate) commits: usize,
+    /// Records are committed as soon as they are read, which the sequencer never asks for.
+    pub(crate) commits_early: bool,
     /// Assignments to tell of: the partition, and whether it is given (or taken away).
     moves: VecDeque<(u32, bool)>,
 }
@@ -47,13 +54,18 @@ impl FlakyLog {
     /// Takes a partition away from the follower.
     pub(crate) fn revoke(&self, partition: u32) {
         self.faults().moves.push_back((partition, false));
-        self.shared.news.notify_one();
     }
 
     /// Gives a partition to the follower, from the committed offset on.
     pub(crate) fn assign(&self, partition: u32) {
         self.faults().moves.push_back((partition, true));
-        self.shared.news.notify_one();
+    }
+}
+
+impl Faults {
+    /// Takes all faults back.
+    pub(crate) fn heal(&mut self) {
+        (self.full, self.unacknowledged, self.seeks, self.commits) = (0, 0, 0, 0);
     }
 }
 
@@ -125,6 +137,19 @@ impl FlakyConsumer {
     }
 }
 
+impl FlakyConsumer {
+    async fn commit_early(&mut self, delivery: &Result<Delivery, LogError>) -> Result<(), LogError> {
+        let commits_early = self.log.faults().commits_early;
+        match delivery {
+            Ok(Delivery::Records { partition, entries }) if commits_early => {
+                let next = entries.last().map_or(0, |entry| entry.position.offset + 1);
+                self.inner.get_mut().commit(*partition, next).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl Consumer for FlakyConsumer {
     async fn next(&mut self, max: usize) -> Result<Delivery, LogError> {
@@ -132,14 +157,15 @@ impl Consumer for FlakyConsumer {
             if let Some(moved) = self.moved().await? {
                 return Ok(moved);
             }
-            let shared = Arc::clone(&self.log.shared);
-            tokio::select! {
-                biased;
-                () = shared.news.notified() => {}
-                delivery = self.inner.get_mut().next(max) => match delivery? {
-                    Delivery::Records { partition, .. } if self.gone.contains(&partition) => {}
-                    delivery => return Ok(delivery),
-                },
+            // Asked again and again, not woken: the order in which tokio wakes several followers is random, and a
+            // simulation must be repeatable.
+            match self.inner.get_mut().next(max).now_or_never() {
+                Some(Ok(Delivery::Records { partition, .. })) if self.gone.contains(&partition) => {}
+                Some(delivery) => {
+                    self.commit_early(&delivery).await?;
+                    return delivery;
+                }
+                None => sleep(ASK_EVERY).await,
             }
         }
     }

@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::owner::Write;
+use super::write::Write;
 
 /// Chances of faults of one call, between 0 and 1.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,6 +32,17 @@ pub(crate) struct StoreFaults {
     pub(crate) slow: Duration,
 }
 
+/// What a store does that its contract forbids, to see that the ledger finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreFlaw {
+    /// It acknowledges rows that it does not keep, now and then.
+    ForgetsRows,
+    /// It acknowledges rows and keeps them a little later, so that heads come first.
+    HeadsFirst,
+    /// It finds no idempotency key.
+    ForgetsIds,
+}
+
 /// Wraps a memory store. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct FlakyStore {
@@ -43,12 +54,14 @@ pub(crate) struct FlakyStore {
 struct State {
     faults: StoreFaults,
     is_down: bool,
+    flaw: Option<StoreFlaw>,
     rng: StdRng,
 }
 
 impl FlakyStore {
     pub(crate) fn new(inner: MemoryStore, seed: u64) -> Self {
-        let state = State { faults: StoreFaults::default(), is_down: false, rng: StdRng::seed_from_u64(seed) };
+        let rng = StdRng::seed_from_u64(seed);
+        let state = State { faults: StoreFaults::default(), is_down: false, flaw: None, rng };
         Self { inner, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -64,6 +77,24 @@ impl FlakyStore {
     /// Sets the longest time a call takes.
     pub(crate) fn set_slow(&self, slow: Duration) {
         self.state().faults.slow = slow;
+    }
+
+    pub(crate) fn set_flaw(&self, flaw: StoreFlaw) {
+        self.state().flaw = Some(flaw);
+    }
+
+    fn has(&self, flaw: StoreFlaw) -> bool {
+        self.state().flaw == Some(flaw)
+    }
+
+    fn land_later(&self, writes: Vec<Write>, late: Duration) {
+        let store = self.inner.clone();
+        tokio::spawn(async move {
+            sleep(late).await;
+            for write in &writes {
+                write.land(&store);
+            }
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,18 +128,16 @@ impl FlakyStore {
             }
         };
         sleep(time).await;
-        writes.drain(..now).for_each(|write| write.land(&self.inner));
+        for write in writes.drain(..now) {
+            write.land(&self.inner);
+        }
         if !fails {
             return Ok(());
         }
         if late > Duration::ZERO {
             let keep = self.state().rng.random_range(0..=writes.len());
             writes.truncate(keep);
-            let store = self.inner.clone();
-            tokio::spawn(async move {
-                sleep(late).await;
-                writes.iter().for_each(|write| write.land(&store));
-            });
+            self.land_later(writes, late);
         }
         Err(unavailable())
     }
@@ -121,7 +150,15 @@ fn unavailable() -> StoreError {
 #[async_trait]
 impl MessageStore for FlakyStore {
     async fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
-        self.write(rows.into_iter().map(Write::Row).collect()).await
+        let writes = rows.into_iter().map(Write::Row).collect();
+        if self.has(StoreFlaw::ForgetsRows) && self.state().rng.random_bool(0.05) {
+            return Ok(());
+        }
+        if self.has(StoreFlaw::HeadsFirst) {
+            self.land_later(writes, Duration::from_secs(1));
+            return Ok(());
+        }
+        self.write(writes).await
     }
 
     async fn write_states(&self, states: Vec<(ChatId, ChatState)>) -> Result<(), StoreError> {
@@ -150,7 +187,7 @@ impl MessageStore for FlakyStore {
 
     async fn ids(&self, keys: &[IdKey]) -> Result<Vec<Option<IdRow>>, StoreError> {
         self.read().await?;
-        self.inner.ids(keys).await
+        if self.has(StoreFlaw::ForgetsIds) { Ok(vec![None; keys.len()]) } else { self.inner.ids(keys).await }
     }
 
     async fn messages(

@@ -9,10 +9,14 @@ use chat_core::event::{Event, Fact};
 use chat_core::id::{ChatId, GatewayId, MessageId, Rev, Seq, UserId};
 use chat_core::message_store::{MessageStore, Order, SeqRange, StoreError, StoredMessage};
 use chat_core::relay::{Item, Registered, Relay, RelayError};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep};
 
 /// How often the counter is read and the routes are refreshed.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How often a gateway looks for envelopes.
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a gateway does wrong, to see that the ledger finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(crate) enum GatewayFlaw {
     NoNumbers,
     /// What is above the next seq is taken without what is missing.
     NoOrder,
+    /// The missed is read before the route is registered, and a new route means nothing.
+    ReadsFirst,
 }
 
 /// What one member holds of one chat.
@@ -67,33 +73,42 @@ impl SimulatedGateway {
     async fn serve(&self) -> Result<(), RelayError> {
         let mut inbox = self.relay.open(&self.id).await?;
         let mut last = inbox.counter().await?;
-        self.register().await?;
-        self.sync(&self.users).await;
-        let mut heartbeat = interval(HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if self.flaw == Some(GatewayFlaw::ReadsFirst) {
+            self.sync(&self.users).await;
+            sleep(HEARTBEAT).await;
+            self.register().await?;
+        } else {
+            self.register().await?;
+            self.sync(&self.users).await;
+        }
+        let mut heartbeat = Instant::now();
         loop {
-            tokio::select! {
-                biased;
-                arrived = inbox.next() => {
-                    let (number, envelope) = arrived?;
-                    let in_order = number == last + 1 || self.flaw == Some(GatewayFlaw::NoNumbers);
-                    last = number;
-                    for item in envelope.items {
-                        self.take(item).await;
-                    }
-                    if !in_order {
-                        self.sync(&self.users).await;
-                    }
+            // Asked again and again, not woken: the order in which tokio wakes several gateways is random, and a
+            // simulation must be repeatable.
+            let arrived = inbox.next().now_or_never().transpose()?;
+            let is_idle = arrived.is_none();
+            if let Some((number, envelope)) = arrived {
+                let in_order = number == last + 1 || self.flaw == Some(GatewayFlaw::NoNumbers);
+                last = number;
+                for item in envelope.items {
+                    self.take(item).await;
                 }
-                _ = heartbeat.tick() => {
-                    let counter = inbox.counter().await?;
-                    let fresh = self.register().await?;
-                    self.sync(&fresh).await;
-                    if counter != last && self.flaw != Some(GatewayFlaw::NoNumbers) {
-                        last = counter;
-                        self.sync(&self.users).await;
-                    }
+                if !in_order {
+                    self.sync(&self.users).await;
                 }
+            }
+            if heartbeat.elapsed() >= HEARTBEAT {
+                heartbeat = Instant::now();
+                let counter = inbox.counter().await?;
+                let fresh = self.register().await?;
+                self.sync(&fresh).await;
+                if counter != last && self.flaw != Some(GatewayFlaw::NoNumbers) {
+                    last = counter;
+                    self.sync(&self.users).await;
+                }
+            }
+            if is_idle {
+                sleep(ASK_EVERY).await;
             }
         }
     }
@@ -207,4 +222,3 @@ fn content(stored: &StoredMessage) -> (MessageId, String) {
 pub(crate) fn gateway_id(n: usize) -> GatewayId {
     GatewayId::new(&format!("gateway-{n}"), "boot")
 }
-

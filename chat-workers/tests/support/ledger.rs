@@ -61,7 +61,8 @@ impl Ledger {
             let seq = reference.tables.state(*chat).unwrap().unwrap_or_default().seq;
             let range = SeqRange { after: 0, upto: seq };
             let rows = self.tables.messages(*chat, range, Order::OldestFirst, usize::MAX).unwrap();
-            let found = rows.iter().filter(|row| row.message.message_id.0 == *id && row.message.sender == *actor).count();
+            let found =
+                rows.iter().filter(|row| row.message.message_id.0 == *id && row.message.sender == *actor).count();
             if *times > 1 || found != *times {
                 return Err(Violation(format!("{id} was applied {times} times and is there {found} times")));
             }
@@ -168,6 +169,16 @@ pub(crate) struct Counts {
     pub(crate) events: usize,
     pub(crate) held: usize,
     pub(crate) revs: Rev,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.acked += other.acked;
+        self.records += other.records;
+        self.events += other.events;
+        self.held += other.held;
+        self.revs += other.revs;
+    }
 }
 
 impl Ledger {

@@ -19,9 +19,10 @@ use rustc_hash::FxHashMap;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use tokio::time::Instant;
 
-use super::owner::{self, Write};
+use super::owner;
 use super::readers::{check_end, check_moment};
 use super::reference::Reference;
+use super::write::Write;
 
 /// What a driver does wrong, to see that the checker finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,9 @@ impl Owners {
         match self.flaw {
             Some(Flaw::NoDedupe) => {
                 known.ids.clear();
-                chats.values_mut().for_each(|chat| chat.ids = RecentIds::default());
+                for chat in chats.values_mut() {
+                    chat.ids = RecentIds::default();
+                }
             }
             Some(Flaw::NoPositionCheck) => {
                 known.ids.values_mut().for_each(|row| row.position = chat_core::message_log::Position::default());
@@ -234,7 +237,7 @@ impl Owners {
         let records = &self.log[usize::from(next)..usize::from(to)];
         let store = kept.stores[tables as usize].store.clone();
         let cache = &kept.chats[memory as usize];
-        let Ok(batch) = owner::plan_with(&store, cache, records, &|chats, known| self.meddle(chats, known)) else {
+        let Ok(batch) = owner::plan(&store, cache, records, &|chats, known| self.meddle(chats, known)) else {
             kept.plans.push(Planned::default());
             return u32::try_from(kept.plans.len() - 1).unwrap();
         };

@@ -1,29 +1,13 @@
 //! One owner of the partition, step by step: the real reads and the real plan, with every write in the test's hands.
 
-use chat_core::id::ChatId;
 use chat_core::message_log::Position;
+use chat_core::message_store::StoreError;
 use chat_core::message_store::memory::MemoryStore;
-use chat_core::message_store::{ChatState, MessageStore, Row, StoreError};
 use chat_workers::sequencer::batch::{self, Chats, Known, Needs, Plan, Positioned, Settled};
 use chat_workers::sequencer::load;
 use futures_util::FutureExt;
 
-/// One write, as it lands in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Write {
-    Row(Row),
-    State(ChatId, ChatState),
-}
-
-impl Write {
-    pub(crate) fn land(&self, store: &MemoryStore) {
-        let landed = match self {
-            Self::Row(row) => store.write_rows(vec![row.clone()]).now_or_never(),
-            Self::State(chat, state) => store.write_states(vec![(*chat, *state)]).now_or_never(),
-        };
-        landed.expect("memory never waits").unwrap();
-    }
-}
+use super::write::Write;
 
 /// A batch that is planned and not yet written.
 #[derive(Debug, Clone)]
@@ -41,13 +25,9 @@ pub(crate) struct Batch {
 /// What a driver may do wrong with what it read; see `sabotage.rs`.
 pub(crate) type Meddle<'a> = &'a dyn Fn(&mut Chats, &mut Known);
 
-/// Plans a batch against copies of the cached chats, as the partition's task does.
-pub(crate) fn plan(store: &MemoryStore, cache: &Chats, records: &[Positioned]) -> Batch {
-    plan_with(store, cache, records, &|_, _| {}).unwrap()
-}
-
-/// Plans a batch with `meddle` between the reads and the decisions. Fails where the store cannot be read.
-pub(crate) fn plan_with(
+/// Plans a batch against copies of the cached chats, as the partition's task does, with `meddle` between the reads
+/// and the decisions. Fails where the store cannot be read.
+pub(crate) fn plan(
     store: &MemoryStore,
     cache: &Chats,
     records: &[Positioned],

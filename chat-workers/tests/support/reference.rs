@@ -83,7 +83,9 @@ impl Reference {
             audience.extend(roster.users().cloned());
             chat.roster = roster;
         }
-        chat.header = decision.applied.header.or(chat.header.take());
+        if decision.applied.header.is_some() {
+            chat.header = decision.applied.header;
+        }
         for fact in &decision.applied.facts {
             chat.note(fact);
         }

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::clock::ManualClock;
+use chat_core::clock::{Clock, ManualClock};
 use chat_core::event::{Event, PushRecord};
 use chat_core::id::{ChatId, GatewayId};
 use chat_core::message_log::memory::MemoryLog;
-use chat_core::message_log::{Append, Appended, Entry, MessageLog, Position, Topic, partition_of};
+use chat_core::message_log::{Append, Appended, Entry, MessageLog, Topic, partition_of};
 use chat_core::message_store::memory::MemoryStore;
 use chat_core::record::Record;
 use chat_core::relay::in_process::InProcessRelay;
@@ -27,7 +27,7 @@ use super::flaky_store::FlakyStore;
 use super::records::T0;
 
 /// How long a test waits for what must come.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// What sequencers of one cluster share.
 #[derive(Debug, Clone)]
@@ -42,15 +42,25 @@ pub(crate) struct Engines {
 impl Engines {
     /// Makes empty engines; commits are due at once.
     pub(crate) fn new(partitions: u32) -> Self {
+        Self::seeded(partitions, 0)
+    }
+
+    /// Makes empty engines whose faults follow from a seed.
+    pub(crate) fn seeded(partitions: u32, seed: u64) -> Self {
         let clock = ManualClock::at(T0);
         let config = SequencerConfig { commit_delay: Duration::ZERO, ..SequencerConfig::default() };
         Self {
             log: FlakyLog::new(MemoryLog::new(Arc::new(clock.clone()), partitions)),
-            store: FlakyStore::new(MemoryStore::new(Uuid::nil()), 0),
+            store: FlakyStore::new(MemoryStore::new(Uuid::nil()), seed),
             relay: Arc::new(InProcessRelay::new()),
             clock,
             config,
         }
+    }
+
+    /// Returns how far the log's clock has come.
+    pub(crate) fn uptime(&self) -> Duration {
+        Duration::from_millis(self.clock.now().millis_since(T0))
     }
 
     /// Starts a sequencer, which takes all partitions over.
@@ -178,6 +188,11 @@ impl Running {
         self.status.partitions()
     }
 
+    /// Ends it at once: nothing more is committed.
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+
     /// Shuts down in good order.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
@@ -193,9 +208,4 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: i
         }
     });
     polled.await.unwrap_or_else(|_| panic!("never came true: {what}"));
-}
-
-/// Returns the offset after a position.
-pub(crate) fn after(position: Position) -> u64 {
-    position.offset + 1
 }

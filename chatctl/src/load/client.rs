@@ -238,7 +238,7 @@ impl Client {
     /// Takes a frame, and those that are there already.
     fn take(&mut self, mut frame: Option<Result<Message, Error>>, socket: &mut Socket) -> Result<(), End> {
         let now = Instant::now();
-        for _ in 0..BATCH {
+        for taken in 1.. {
             match frame {
                 Some(Ok(Message::Text(text))) => {
                     self.machine.receive(&text, now).map_err(|error| End::broken(format!("{error:.80}")))?;
@@ -247,6 +247,10 @@ impl Client {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(End::failed(&error)),
                 None => return Err(End::broken("ended")),
+            }
+            // Whatever leaves the socket here is handled: the bound is looked at before the next one is taken.
+            if taken == BATCH {
+                break;
             }
             match socket.next().now_or_never() {
                 Some(next) => frame = next,

@@ -100,6 +100,8 @@ impl Machine {
     /// Ends a connection: what is unanswered is sent again after the next `sync`.
     pub(super) fn lose(&mut self, now: Instant) {
         self.lost_at.get_or_insert(now);
+        // Orders go on coming while there is no connection; they wait for the `sync` of the next one.
+        self.link = Link::new(now, self.link.connections);
         self.out.clear();
         self.outbox.clear();
         for entry in self.pending.values_mut() {

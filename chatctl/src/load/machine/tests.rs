@@ -157,6 +157,19 @@ fn after_a_cut_the_unseen_is_sent_again_under_the_same_id() {
 }
 
 #[test]
+fn orders_between_two_connections_wait_for_the_sync() {
+    let mut bench = Bench::synced();
+    bench.machine.lose(bench.now);
+    bench.machine.order(0, bench.now);
+    bench.machine.open(bench.now);
+    bench.machine.order(2, bench.now);
+    bench.hello();
+    assert!(matches!(bench.machine.out[..], [_]), "the sync alone: {:?}", bench.machine.out);
+    bench.end_sync();
+    assert_eq!(bench.sends(), [0, 2]);
+}
+
+#[test]
 fn a_gap_asks_for_that_chat_once() {
     let mut bench = Bench::synced();
     bench.message(1, 0);
