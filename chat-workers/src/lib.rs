@@ -4,12 +4,12 @@
 //! tells the gateways. All other roles read what gateways and sequencers wrote, and can begin again at any point.
 //! [`Workers`] runs those that a process is to run.
 
+pub mod admin;
 mod analytics;
 mod backoff;
 mod consume;
 #[cfg(test)]
 mod fixture;
-mod frames;
 mod index;
 pub mod metrics;
 mod notify;
@@ -23,4 +23,4 @@ pub use consume::ConsumeConfig;
 pub use notify::NotifyConfig;
 pub use receipts::ReceiptsConfig;
 pub use sequencer::{Ports, Sequencer, SequencerConfig};
-pub use workers::{Role, Workers, WorkersConfig, WorkersError, WorkersPorts, WorkersStatus};
+pub use workers::{Role, RoleStatus, Workers, WorkersConfig, WorkersError, WorkersPorts, WorkersStatus};

@@ -10,6 +10,7 @@ use chat_core::clock::{Clock, Time};
 use chat_core::frame::{PresenceStatus, Push};
 use chat_core::id::{GatewayId, UserId};
 use chat_core::presence::{PRESENCE_TTL_MS, PresenceError, PresenceTable};
+use chat_core::relay::frames::{self, RELAY_DEADLINE};
 use chat_core::relay::{Item, Relay};
 use chat_core::user_store::{UserRow, UserStore, UserWrite};
 use futures_util::{StreamExt, stream};
@@ -18,7 +19,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::frames::{self, RELAY_DEADLINE};
 use crate::metrics::ReceiptsMetrics;
 
 /// How often is looked for marks that ran out: with the mark's 30 s, watchers hear within 35 s of the last frame.

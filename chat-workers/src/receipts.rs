@@ -22,13 +22,13 @@ use chat_core::message_log::{MessageLog, Topic};
 use chat_core::message_store::{MessageStore, Row, StoreError};
 use chat_core::receipt::ReceiptRecord;
 use chat_core::relay::Relay;
+use chat_core::relay::frames::{self, Addressed};
 use rustc_hash::FxHashMap;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::backoff::backoff;
 use crate::consume::{Batch, Failure, Handler};
-use crate::frames::{self, Addressed};
 use crate::metrics::{FrameLabel, ReceiptsMetrics};
 
 mod cache;

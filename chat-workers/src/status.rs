@@ -1,13 +1,14 @@
 //! What a role shows of itself on `/status`: its partitions, how far behind they are, and what stops them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::clock::Time;
 use serde::Serialize;
 
 /// Why a partition does not go on by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum BlockReason {
     /// A record is of a newer format than this version reads.
     UnknownFormat,
@@ -19,6 +20,18 @@ pub enum BlockReason {
     TopicReplaced,
     /// The store or the log holds something unreadable.
     Corrupt,
+}
+
+impl fmt::Display for BlockReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownFormat => "a record is of a newer format than this version reads",
+            Self::DataLost => "records that were not yet read are gone from the log",
+            Self::LogWentBackwards => "the log ends below what was decided from it",
+            Self::TopicReplaced => "the store holds positions of a later life of the log",
+            Self::Corrupt => "the store or the log holds something unreadable",
+        })
+    }
 }
 
 /// A stop of a partition.

@@ -43,7 +43,7 @@ fn model() -> Owners {
 }
 
 fn is_found(flaw: Flaw) {
-    let explored = model().with(flaw).explore(Duration::from_secs(90));
+    let explored = model().with(flaw).explore(Duration::from_mins(3));
     assert_ne!(
         explored.broken,
         [] as [String; 0],
@@ -55,7 +55,7 @@ fn is_found(flaw: Flaw) {
 
 #[test]
 fn without_a_flaw_nothing_is_found() {
-    let explored = model().explore(Duration::from_secs(90));
+    let explored = model().explore(Duration::from_mins(3));
     assert_eq!(explored.broken, [] as [String; 0]);
 }
 

@@ -292,17 +292,17 @@ async fn giving_one_partition_up_does_not_disturb_the_others() {
     }
     sequencer.caught_up().await;
     for round in 0..20 {
-        // Both fail and want to be rewound, in the middle of which one of them is given up.
+        // Both wait for a store that will fail them; one is given up meanwhile, and the other wants to be rewound.
+        engines.store.set_slow(Duration::from_secs(4));
         engines.store.set_down(true);
         for n in 0..20 {
             let id = round * 100 + n;
             engines.append(&record(chats[0], "bob", id, text("hi"))).await;
             engines.append(&record(chats[1], "bob", id, text("hi"))).await;
         }
-        sleep(Duration::from_millis(200)).await;
-        engines.store.set_slow(Duration::from_secs(4));
+        sleep(Duration::from_millis(500)).await;
         engines.log.revoke(1);
-        sleep(Duration::from_secs(3)).await;
+        sleep(Duration::from_secs(6)).await;
         engines.store.set_slow(Duration::ZERO);
         engines.store.set_down(false);
         engines.log.assign(1);

@@ -6,12 +6,12 @@ use chat_core::frame::Push;
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_store::Row;
 use chat_core::receipt::{ReceiptRecord, UserCursors};
+use chat_core::relay::frames::Addressed;
 
 use super::chat::{HotChat, Moved};
 use super::held::Held;
 use super::summary::Untold;
 use crate::consume::Batch;
-use crate::frames::Addressed;
 
 /// What a batch tells of one user in one chat.
 #[derive(Debug)]

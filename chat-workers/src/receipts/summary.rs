@@ -7,10 +7,10 @@ use std::time::Duration;
 use chat_core::clock::Time;
 use chat_core::frame::Push;
 use chat_core::id::{ChatId, Seq};
+use chat_core::relay::frames::Addressed;
 use tokio::time::Instant;
 
 use super::chat::HotChat;
-use crate::frames::Addressed;
 
 /// Summaries of one chat that are told at once; the rest follows the next time.
 const AT_ONCE: usize = 20;

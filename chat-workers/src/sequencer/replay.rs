@@ -24,8 +24,12 @@ pub(super) fn find_again(chat: &mut CachedChat, positioned: &Positioned, known: 
     };
     let RostersAt { before, written } = known.rosters.get(&(record.chat_id, *position)).cloned().unwrap_or_default();
     let audience = written.as_ref().map_or_else(|| Arc::clone(&before), |after| union(&before, Arc::clone(after)));
+    // Which roster held then is not kept where a later one holds now. The record's own position names none: who looks
+    // it up takes the members of now who may see the message, and nobody who came later.
+    let is_superseded = chat.state.roster_at >= *position;
+    let roster_at = if is_superseded { *position } else { chat.state.roster_at };
     let settled = Settled::new(positioned, outcome, chat.state.ts, audience);
-    let settled = Settled { roster_at: chat.state.roster_at, ..settled };
+    let settled = Settled { roster_at, ..settled };
     let (Outcome::Applied { seq, rev }, Some(row)) = (&settled.verdict.outcome, row) else { return settled };
     chat.ids.insert(record.id, &record.actor, *position, (*seq, *rev), *time);
     let facts = facts_again(chat, record, row, (&before, written.as_deref()), known);

@@ -23,6 +23,7 @@ pub(crate) struct Told {
     pub(crate) facts: Vec<Fact>,
     pub(crate) audience: BTreeSet<UserId>,
     pub(crate) ts: u64,
+    pub(crate) roster_at: Position,
 }
 
 /// What a log must become.
@@ -98,7 +99,13 @@ impl Reference {
         self.states.insert((record.chat_id, *position), chat.state);
         self.users.extend(audience.iter().cloned());
         let facts = decision.applied.facts;
-        self.told.push(Told { outcome: decision.outcome, facts, audience, ts: chat.state.ts });
+        self.told.push(Told {
+            outcome: decision.outcome,
+            facts,
+            audience,
+            ts: chat.state.ts,
+            roster_at: chat.state.roster_at,
+        });
     }
 
     /// Returns the chats that the log is about.
@@ -129,6 +136,11 @@ impl Reference {
         if !told.facts.is_empty() {
             if settled.ts != told.ts {
                 return violated("another write timestamp");
+            }
+            // A roster that was superseded since is not named again: then none is, and never a later one.
+            let names_none = is_replay && settled.roster_at == settled.position;
+            if settled.roster_at != told.roster_at && !names_none {
+                return violated("another roster");
             }
             if !settled.audience.users().eq(&told.audience) {
                 return violated("another audience");
