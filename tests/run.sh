@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # The tests of ChatCluster. Without an argument: what CI runs. With a level: that level whole. See CONTRIBUTING.md.
 #
-#   tests/run.sh                 unit and local
-#   tests/run.sh unit            format, lints, documents, unit tests, properties, simulation, model check
+#   tests/run.sh                 unit, local and browser
+#   tests/run.sh unit            format, lints, documents, unit tests, properties, simulation, model check; clients too
+#   tests/run.sh clients         the part of unit that is in clients/
 #   tests/run.sh local           black-box suites against a release build of `chatctl local`
+#   tests/run.sh browser         the demo page of that build in headless Chromium
 #   tests/run.sh --full          every level, simulations and faults repeated more often
 #
-# Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). With CI=true a missing
-# need is a failure; otherwise it is told and counted as skipped. The last line is `N passed, N failed, N skipped`.
+# Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). CHATCTL names a build to
+# test in place of one from these sources. With CI=true a missing need is a failure; otherwise it is told and counted
+# as skipped. The last line is `N passed, N failed, N skipped`.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -16,6 +19,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 export CARGO_INCREMENTAL=0
 export INSTA_UPDATE=no
+export npm_config_cache="${npm_config_cache:-$cache/npm}"
 mkdir -p "$cache" "$CARGO_TARGET_DIR" || exit 1
 
 passed=0 failed=0 skipped=0
@@ -32,7 +36,12 @@ stage() {
   "$@" 2>&1 | tee "$log"
   status=${PIPESTATUS[0]}
   local counts p f i
-  counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log" |
+  # The closing lines of cargo test, and of Node's test runner (`#` or, in later versions, `ℹ`).
+  counts=$(sed -nE \
+    -e 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' \
+    -e 's/^(#|ℹ) pass ([0-9]+)$/\2 0 0/p' \
+    -e 's/^(#|ℹ) (fail|cancelled) ([0-9]+)$/0 \3 0/p' \
+    -e 's/^(#|ℹ) (skipped|todo) ([0-9]+)$/0 0 \3/p' "$log" |
     awk '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i + 0 }')
   read -r p f i <<<"$counts"
   if [ $((p + f + i)) -eq 0 ]; then
@@ -68,6 +77,25 @@ deny() {
   "$bin" --log-level warn check bans licenses sources
 }
 
+in_clients() { (cd clients && "$@"); }
+
+# node_for LEVEL: brings Node and the packages of the clients.
+node_for() {
+  if ! { need node nodejs && need npm npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }; then
+    missing "Node 20 or later" "$1"
+    return 1
+  fi
+  [ clients/node_modules/.package-lock.json -nt clients/package-lock.json ] ||
+    stage "packages of the clients" in_clients npm ci --silent
+}
+
+clients() {
+  node_for clients || return
+  stage "format and lints of the clients" in_clients npm run --silent lint
+  stage "types of the clients, and the demo page that is embedded" in_clients npm run --silent check
+  stage "unit tests and simulation of the clients" in_clients env -u CHATCTL npm test --silent
+}
+
 unit() {
   stage "format" cargo fmt --all --check
   stage "lints" cargo clippy --workspace --all-targets -- -D warnings
@@ -76,26 +104,47 @@ unit() {
   need strace strace || missing strace "the proof that no ack leaves before its sync"
   stage "unit tests, properties, simulation, model check" cargo test --workspace --exclude tests --no-fail-fast
   stage "invariants of the source" cargo test -p tests --test architecture
+  clients
+}
+
+# release_build: makes the build that the other levels test, unless CHATCTL names one.
+release_build() {
+  [ -x "${CHATCTL:-}" ] && return
+  stage "release build of chatctl" cargo build --release -p chatctl
+  export CHATCTL="$CARGO_TARGET_DIR/release/chatctl"
+  [ -x "$CHATCTL" ]
 }
 
 local_suites() {
-  stage "release build of chatctl" cargo build --release -p chatctl
-  export CHATCTL="$CARGO_TARGET_DIR/release/chatctl"
-  [ -x "$CHATCTL" ] || return
+  release_build || return
   stage "black-box suites" cargo test -p tests --no-fail-fast -- --test-threads "${TEST_THREADS:-2}"
+  node_for "the client's suite" && stage "the client as a black box" in_clients npm run --silent integration -w js
+}
+
+browser() {
+  node_for browser || return
+  need chromium chromium || { missing Chromium browser; return; }
+  release_build || return
+  export CHROMIUM="${CHROMIUM:-$(command -v chromium)}" SCREENSHOTS="${SCREENSHOTS:-$cache/screenshots}"
+  stage "the demo page in Chromium" in_clients npm run --silent browser
 }
 
 case "${1:-}" in
-  "") unit && local_suites ;;
-  unit) unit ;;
+  "")
+    unit
+    local_suites
+    browser
+    ;;
+  unit | clients | browser) "$1" ;;
   local) local_suites ;;
   --full)
     export KILLS="${KILLS:-60}" SIM_SEEDS="${SIM_SEEDS:-4096}"
     unit
     local_suites
+    browser
     ;;
   *)
-    sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac

@@ -2,7 +2,7 @@
 //!
 //! The words are the types that cross a process boundary: ids, frames, log records, sequenced events, error and close
 //! codes, configuration. The ports are the traits behind which an engine stands: message log, message store, relay,
-//! presence, search, push, store of users. Each port is a folder with its written contract, one contract suite and one file an engine.
+//! presence, search, push, store of users, poll positions. Each port is a folder with its written contract, one contract suite and one file an engine.
 //! Nothing here knows HTTP, Kubernetes or a terminal.
 
 pub mod clock;
@@ -15,6 +15,7 @@ pub mod frame;
 pub mod id;
 pub mod message_log;
 pub mod message_store;
+pub mod poll_positions;
 pub mod presence;
 pub mod push;
 pub mod receipt;

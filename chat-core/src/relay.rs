@@ -23,6 +23,7 @@ use crate::id::{GatewayId, UserId};
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod frames;
 pub mod in_process;
 pub(crate) mod leases;
 #[cfg(any(test, feature = "contract"))]

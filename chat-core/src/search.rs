@@ -19,6 +19,7 @@ use crate::id::{ChatId, MessageId, Seq, UserId};
 pub mod contract;
 #[cfg(feature = "search")]
 pub mod embedded;
+pub mod words;
 
 /// How soon an indexed document is found.
 pub const VISIBLE_WITHIN_MS: u64 = 5_000;

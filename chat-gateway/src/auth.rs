@@ -23,6 +23,8 @@ pub(crate) const MAX_TOKEN_BYTES: usize = 4 * 1024;
 pub(crate) struct Identity {
     pub(crate) user: UserId,
     pub(crate) scopes: Scopes,
+    /// When it was issued, where it says so: older ones than a revocation are refused.
+    pub(crate) issued_at: Option<Time>,
     pub(crate) expires_at: Time,
 }
 
@@ -33,6 +35,8 @@ pub(crate) enum Refused {
     Bad(&'static str),
     /// It was good once.
     Expired,
+    /// It is from before its user was signed out by an administrator.
+    Revoked,
 }
 
 impl Refused {
@@ -41,6 +45,7 @@ impl Refused {
         match self {
             Self::Bad(why) => Fault::new(ErrorCode::BadToken, why),
             Self::Expired => Fault::of(ErrorCode::TokenExpired),
+            Self::Revoked => Fault::new(ErrorCode::BadToken, "the token was revoked: sign in again"),
         }
     }
 
@@ -49,6 +54,7 @@ impl Refused {
         match self {
             Self::Bad(_) => CloseCode::BadToken,
             Self::Expired => CloseCode::TokenExpired,
+            Self::Revoked => CloseCode::Revoked,
         }
     }
 }
@@ -58,6 +64,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Bad(why) => f.write_str(why),
             Self::Expired => f.write_str("the token has expired"),
+            Self::Revoked => f.write_str("the token was revoked"),
         }
     }
 }

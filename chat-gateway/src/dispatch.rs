@@ -15,6 +15,7 @@ use crate::state::State;
 
 mod deliver;
 pub(crate) mod encode;
+mod light;
 mod numbers;
 pub(crate) mod resolve;
 

@@ -19,7 +19,7 @@ use crate::admin::{self, Status};
 use crate::auth::{ConfigError, Verifiers};
 use crate::drain::DrainRequest;
 use crate::state::{Parts, Ports, State};
-use crate::{dispatch, drain, http, routes, sweep};
+use crate::{dispatch, drain, http, presence, receipts, revocation, routes, sweep};
 
 /// How often the end of a shutdown is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -82,6 +82,9 @@ impl Gateway {
         state.tasks.spawn(dispatch::run(Arc::clone(&state)));
         state.tasks.spawn(dispatch::resolve::run(Arc::clone(&state)));
         state.tasks.spawn(routes::run(Arc::clone(&state)));
+        state.tasks.spawn(presence::run(Arc::clone(&state)));
+        state.tasks.spawn(revocation::run(Arc::clone(&state)));
+        state.tasks.spawn(receipts::run(Arc::clone(&state)));
         state.tasks.spawn(sweep::run(Arc::clone(&state)));
         state.tasks.spawn(drain::run(Arc::clone(&state)));
         state.tasks.spawn(http::serve::accept(Arc::clone(&state), router, public.0));

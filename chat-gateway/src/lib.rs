@@ -12,6 +12,7 @@
 mod admin;
 mod admission;
 mod auth;
+mod blocks;
 mod dispatch;
 mod drain;
 mod gateway;
@@ -19,13 +20,19 @@ mod http;
 mod membership;
 mod metrics;
 mod outcomes;
+mod poll;
+mod presence;
 mod publish;
 mod rate;
+mod receipts;
 mod registry;
+mod revocation;
 mod routes;
+mod search;
 mod session;
 mod state;
 mod sweep;
+mod typing;
 mod view;
 
 pub use admin::{Formats, Status};

@@ -11,6 +11,7 @@ use chat_core::record::{Op, Record};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::blocks;
 use crate::membership;
 use crate::rate::TooSoon;
 use crate::state::State;
@@ -68,6 +69,9 @@ pub(crate) async fn send(
             (chat_id, standing.peer.map(|peer| [user.clone(), peer]))
         }
     };
+    if let Some([_, peer]) = &direct {
+        blocks::check(state, user, peer).await?;
+    }
     take_rates(state, user, chat_id)?;
     let op = Op::Send {
         direct,
@@ -98,6 +102,12 @@ pub(crate) async fn edit(
     }
     if message.content == edit.content && message.meta == edit.meta {
         return Ok(None);
+    }
+    if edit.chat_id.is_direct()
+        && let Some(peer) = membership::standing(state, user, edit.chat_id).await?.peer
+    {
+        // An edit carries new words as a send does.
+        blocks::check(state, user, &peer).await?;
     }
     take_rates(state, user, edit.chat_id)?;
     let op = Op::Edit { seq: edit.seq, content: edit.content, meta: edit.meta };

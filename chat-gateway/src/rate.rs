@@ -32,6 +32,13 @@ impl Gcra {
         Self { interval, tolerance: interval * u64::from(rate.burst.max(1)) }
     }
 
+    /// Makes the parameters of a rate slower than one a second; half of a minute's may come at once.
+    pub(crate) fn per_minute(count: u32) -> Self {
+        let count = u64::from(count.max(1));
+        let interval = 60_000_000_000 / count;
+        Self { interval, tolerance: interval * (count / 2).max(1) }
+    }
+
     /// Takes one from the rate, or says when there will be one.
     pub(crate) fn take(&self, tat: &mut u64, now: u64) -> Result<(), TooSoon> {
         let next = (*tat).max(now) + self.interval;

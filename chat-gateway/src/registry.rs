@@ -101,6 +101,7 @@ mod tests {
         let identity = Identity {
             user: UserId::new(user).unwrap(),
             scopes: Scopes::DEFAULT,
+            issued_at: None,
             expires_at: Time::from_millis(u64::MAX),
         };
         Arc::new(Session::new(registry.next_number(), &identity, 1024, Time::default(), heard))

@@ -20,6 +20,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
 use crate::auth::{Identity, Scopes};
+use crate::rate::{Gcra, TooSoon};
 
 pub(crate) mod changes;
 pub(crate) mod command;
@@ -28,11 +29,13 @@ pub(crate) mod lobby;
 pub(crate) mod machine;
 pub(crate) mod outbound;
 pub(crate) mod pump;
+pub(crate) mod reader;
 pub(crate) mod serve;
 pub(crate) mod sync;
 
 use machine::{Due, Machine, Step};
 use outbound::{Batch, Outbound};
+use reader::Reader;
 
 /// Chats that the parts of one sync may name together; as many as a user may have. Beyond it they show as unlisted.
 const MAX_LISTED: usize = 10_000;
@@ -84,14 +87,20 @@ pub(crate) struct Session {
     pub(crate) opened_at: Time,
     scopes: AtomicU8,
     expires_at: AtomicU64,
+    /// Milliseconds since 1970, 0 where the token does not say.
+    issued_at: AtomicU64,
     warned: AtomicBool,
     heard: AtomicU64,
+    marked: AtomicU64,
+    /// The last `ping` said that the user is there.
+    pub(crate) is_active: AtomicBool,
     inner: Mutex<Inner>,
     space: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
+    reader: Reader,
     outbound: Outbound,
     machine: Machine,
     waker: Option<Waker>,
@@ -101,6 +110,7 @@ struct Inner {
     has_ended: bool,
     /// Chats named by the parts of a sync whose last part has not come.
     listed: FxHashSet<ChatId>,
+    receipt_tat: u64,
 }
 
 impl Inner {
@@ -109,7 +119,7 @@ impl Inner {
             return false;
         }
         let fits = self.outbound.push(frame).is_ok();
-        if !fits {
+        if !fits && self.reader == Reader::Socket {
             self.close = Some(CloseCode::SlowConsumer);
         }
         fits
@@ -125,9 +135,13 @@ impl Session {
             opened_at,
             scopes: AtomicU8::new(identity.scopes.bits()),
             expires_at: AtomicU64::new(identity.expires_at.millis()),
+            issued_at: AtomicU64::new(identity.issued_at.unwrap_or_default().millis()),
             warned: AtomicBool::new(false),
             heard: AtomicU64::new(uptime_ms),
+            marked: AtomicU64::new(uptime_ms),
+            is_active: AtomicBool::new(true),
             inner: Mutex::new(Inner {
+                reader: Reader::Socket,
                 outbound: Outbound::new(limit),
                 machine: Machine::default(),
                 waker: None,
@@ -136,6 +150,7 @@ impl Session {
                 is_filling: false,
                 has_ended: false,
                 listed: FxHashSet::default(),
+                receipt_tat: 0,
             }),
             space: Notify::new(),
         }
@@ -168,6 +183,7 @@ impl Session {
             let mut is_behind = false;
             for frame in frames {
                 let step = match frame.place {
+                    place if inner.leaves(&frame.text) => inner.leave(place),
                     Place::Message { chat_id, seq } => inner.machine.message(chat_id, seq),
                     Place::Change { chat_id, seq, rev } => inner.machine.change(chat_id, seq, rev),
                     Place::Firm => Step::Deliver,
@@ -199,29 +215,6 @@ impl Session {
         self.push(push_json(push));
     }
 
-    /// Sends what the caller read of a chat: messages of `after < seq <= upto`, each with its seq, ascending, all
-    /// that the user may see. Returns how many went out, `None` if the chat needs another read.
-    pub(crate) fn cover(&self, chat_id: ChatId, after: Seq, upto: Seq, rows: Vec<(Seq, Utf8Bytes)>) -> Option<usize> {
-        self.change(|inner| {
-            let sent = inner.machine.cover(chat_id, after, upto)?;
-            Some(rows.into_iter().filter(|(seq, _)| *seq > sent).filter(|(_, row)| inner.push(row.clone())).count())
-        })
-    }
-
-    /// Sends what the caller read of a chat's changes, like [`cover`](Self::cover).
-    pub(crate) fn cover_changes(
-        &self,
-        chat_id: ChatId,
-        after: Rev,
-        upto: Rev,
-        rows: Vec<(Rev, Utf8Bytes)>,
-    ) -> Option<usize> {
-        self.change(|inner| {
-            let sent = inner.machine.cover_changes(chat_id, after, upto)?;
-            Some(rows.into_iter().filter(|(rev, _)| *rev > sent).filter(|(_, row)| inner.push(row.clone())).count())
-        })
-    }
-
     /// Runs a change of the machine that queues nothing.
     pub(crate) fn with_machine<R>(&self, change: impl FnOnce(&mut Machine) -> R) -> R {
         change(&mut self.lock().machine)
@@ -247,6 +240,12 @@ impl Session {
         let mut inner = self.lock();
         let due = if inner.has_ended || inner.close.is_some() { None } else { inner.machine.due() };
         inner.is_filling = due.is_some();
+        // A poll may be waiting for the end of it.
+        let waker = if due.is_none() && inner.reader == Reader::Poll { inner.waker.take() } else { None };
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         due
     }
 
@@ -328,6 +327,9 @@ impl Session {
                 if inner.outbound.has_space() {
                     return true;
                 }
+                if inner.reader == Reader::Call {
+                    return false;
+                }
             }
             notified.await;
         }
@@ -348,6 +350,22 @@ impl Session {
         self.heard.load(Relaxed)
     }
 
+    /// Returns whether the session was heard of since its user was marked as online, and notes that they are now; not
+    /// more often than `every_ms`.
+    pub(crate) fn is_to_be_marked(&self, now_ms: u64, every_ms: u64) -> bool {
+        let marked = self.marked.load(Relaxed);
+        let is_due = self.heard() > marked && now_ms.saturating_sub(marked) >= every_ms;
+        if is_due {
+            self.marked.store(now_ms, Relaxed);
+        }
+        is_due
+    }
+
+    /// Takes one receipt from the session's rate. `now` is the gateway's uptime in nanoseconds.
+    pub(crate) fn take_receipt(&self, rate: Gcra, now: u64) -> Result<(), TooSoon> {
+        rate.take(&mut self.lock().receipt_tat, now)
+    }
+
     /// Returns whether the token allows this.
     pub(crate) fn allows(&self, wanted: Scopes) -> bool {
         Scopes::from_bits(self.scopes.load(Relaxed)).allow(wanted)
@@ -357,7 +375,13 @@ impl Session {
     pub(crate) fn renew(&self, identity: &Identity) {
         self.scopes.store(identity.scopes.bits(), Relaxed);
         self.expires_at.store(identity.expires_at.millis(), Relaxed);
+        self.issued_at.store(identity.issued_at.unwrap_or_default().millis(), Relaxed);
         self.warned.store(false, Relaxed);
+    }
+
+    /// Returns when the token was issued, where it says so.
+    pub(crate) fn issued_at(&self) -> Option<Time> {
+        Some(self.issued_at.load(Relaxed)).filter(|millis| *millis > 0).map(Time::from_millis)
     }
 
     /// Returns when the token expires.

@@ -9,9 +9,11 @@ use chat_core::config::GatewayConfig;
 use chat_core::id::{ChatId, GatewayId, UserId};
 use chat_core::message_log::MessageLog;
 use chat_core::message_store::MessageStore;
+use chat_core::poll_positions::PollPositions;
 use chat_core::presence::PresenceTable;
 use chat_core::relay::Relay;
 use chat_core::search::SearchIndex;
+use chat_core::user_store::UserStore;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +22,18 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::admission::Admission;
 use crate::auth::Verifiers;
+use crate::blocks::Blocks;
 use crate::drain::Drains;
 use crate::membership::Memberships;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
+use crate::presence::Presences;
 use crate::rate::{Gcra, KeyedRate};
+use crate::receipts::Receipts;
 use crate::registry::Registry;
+use crate::revocation::Revocations;
 use crate::routes::Routes;
+use crate::typing::Typing;
 
 /// Chats that are read for sessions that are behind, at the same time.
 const FILLS_AT_ONCE: usize = 64;
@@ -38,10 +45,14 @@ pub struct Ports {
     pub log: Arc<dyn MessageLog>,
     /// The store the sequencer writes.
     pub store: Arc<dyn MessageStore>,
+    /// The store of users: last seen, devices, blocks, revocation.
+    pub users: Arc<dyn UserStore>,
     /// The way from the workers to this gateway.
     pub relay: Arc<dyn Relay>,
     /// Who is there.
     pub presence: Arc<dyn PresenceTable>,
+    /// Where clients without a socket stand.
+    pub positions: Arc<dyn PollPositions>,
     /// The search index; without one search answers `not_enabled`.
     pub search: Option<Arc<dyn SearchIndex>>,
 }
@@ -71,6 +82,8 @@ impl Uptime {
 pub(crate) struct Rates {
     pub(crate) users: KeyedRate<UserId>,
     pub(crate) chats: KeyedRate<ChatId>,
+    /// Frames that users post; those of a socket have a rate of their own.
+    pub(crate) frames: KeyedRate<UserId>,
 }
 
 /// One gateway.
@@ -84,19 +97,29 @@ pub(crate) struct State {
     pub(crate) partitions: u32,
     pub(crate) log: Arc<dyn MessageLog>,
     pub(crate) store: Arc<dyn MessageStore>,
+    pub(crate) users: Arc<dyn UserStore>,
+    pub(crate) search: Option<Arc<dyn SearchIndex>>,
     pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) positions: Arc<dyn PollPositions>,
     pub(crate) verifiers: Verifiers,
     pub(crate) admission: Admission,
     pub(crate) sessions: Registry,
     pub(crate) routes: Routes,
     pub(crate) outcomes: Outcomes,
     pub(crate) memberships: Memberships,
+    pub(crate) receipts: Receipts,
+    pub(crate) presence: Presences,
+    pub(crate) typing: Typing,
+    pub(crate) blocks: Blocks,
+    pub(crate) revocations: Revocations,
     pub(crate) rates: Rates,
     pub(crate) fills: Semaphore,
     pub(crate) gap: Notify,
     pub(crate) is_subscribed: AtomicBool,
     pub(crate) drains: Drains,
     pub(crate) metrics: Metrics,
+    /// The last write timestamp that was given out.
+    stamp: AtomicU64,
     pub(crate) sends_per_s: AtomicU64,
     pub(crate) deliveries_per_s: AtomicU64,
     pub(crate) shutdown: CancellationToken,
@@ -126,15 +149,22 @@ impl State {
             routes: Routes::default(),
             outcomes: Outcomes::default(),
             memberships: Memberships::default(),
+            receipts: Receipts::default(),
+            presence: Presences::new(ports.presence),
+            typing: Typing::new(limits.typing_per_minute),
+            blocks: Blocks::default(),
+            revocations: Revocations::default(),
             rates: Rates {
                 users: KeyedRate::new(Gcra::new(limits.sends_per_user)),
                 chats: KeyedRate::new(Gcra::new(limits.sends_per_chat)),
+                frames: KeyedRate::new(Gcra::new(limits.frames_per_session)),
             },
             fills: Semaphore::new(FILLS_AT_ONCE),
             gap: Notify::new(),
             is_subscribed: AtomicBool::new(false),
             drains: Drains::default(),
             metrics: Metrics::new(),
+            stamp: AtomicU64::new(0),
             sends_per_s: AtomicU64::new(0),
             deliveries_per_s: AtomicU64::new(0),
             shutdown: CancellationToken::new(),
@@ -142,7 +172,10 @@ impl State {
             uptime: Uptime::start(),
             log: ports.log,
             store: ports.store,
+            users: ports.users,
+            search: ports.search,
             relay: ports.relay,
+            positions: ports.positions,
             id,
             boot,
             epoch,
@@ -157,6 +190,15 @@ impl State {
         let millis = self.clock.now().millis();
         let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
         Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1_000, nanos))
+    }
+
+    /// Makes a write timestamp: the clock in microseconds, above all that were made here before, so that of two writes
+    /// one after the other the later holds.
+    pub(crate) fn new_stamp(&self) -> u64 {
+        let now = self.clock.now().millis().saturating_mul(1_000);
+        let next = |last: u64| Some(now.max(last + 1));
+        let last = self.stamp.fetch_update(Relaxed, Relaxed, next).unwrap_or_default();
+        now.max(last + 1)
     }
 
     /// Returns whether new clients should be sent here.

@@ -21,6 +21,10 @@ const PING_AFTER_MS: u64 = 20_000;
 /// A session that was silent this long is closed.
 const CLOSE_AFTER_MS: u64 = 30_000;
 
+/// A session that is heard of marks its user as online this often: with the mark's own 30 s and the two sweeps that
+/// find it, a user is offline at most 35 s after the last frame.
+const MARK_EVERY_MS: u64 = 3_000;
+
 /// How long before its end a token is said to expire.
 const WARN_BEFORE_MS: u64 = 60_000;
 
@@ -69,6 +73,8 @@ pub(crate) async fn run(state: Arc<State>) {
             let nanos = state.uptime.nanos();
             state.rates.users.sweep(nanos);
             state.rates.chats.sweep(nanos);
+            state.typing.rate.sweep(nanos);
+            state.rates.frames.sweep(nanos);
             let state = Arc::clone(&state);
             // Key files are small, but a mounted volume may hang.
             tokio::task::spawn_blocking(move || state.verifiers.reload());
@@ -79,8 +85,12 @@ pub(crate) async fn run(state: Arc<State>) {
 fn sweep(state: &State, now_ms: u64, since_ms: u64) {
     let now = state.clock.now();
     let mut queued = 0_u64;
+    let mut here = Vec::new();
     state.sessions.open().for_each(|session: &Arc<Session>| {
         queued += session.queued_bytes() as u64;
+        if session.is_to_be_marked(now_ms, MARK_EVERY_MS) {
+            here.push(session.user.clone());
+        }
         let expires_at = session.expires_at();
         match need(now_ms.saturating_sub(session.heard()), since_ms, expires_at, now) {
             Need::Nothing => {}
@@ -91,6 +101,7 @@ fn sweep(state: &State, now_ms: u64, since_ms: u64) {
             session.push_frame(&Push::TokenExpiring { expires_at });
         }
     });
+    state.presence.here(here);
     state.metrics.queue_bytes.set(i64::try_from(queued).unwrap_or(i64::MAX));
     state.metrics.connections.set(i64::try_from(state.admission.connections()).unwrap_or(i64::MAX));
 }

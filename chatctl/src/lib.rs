@@ -1,7 +1,7 @@
 //! `chatctl`, the tool of people: runs the whole chat stack in one process and talks to it.
 //!
-//! [`cli`] knows the words of the command line and nothing else; each command is a module with its arguments and its
-//! `run`. [`local`] is the only place where the engines of a local stack are chosen. [`output`] is the only one that
+//! `cli` knows the words of the command line and nothing else; each command is a module with its arguments and its
+//! `run`. `local` is the only place where the engines of a local stack are chosen. `output` is the only one that
 //! prints.
 //!
 //! # Exit codes

@@ -1,8 +1,8 @@
 //! `chatctl load`: drives a chat server at a steady rate, and keeps a ledger of what it promised and what it did.
 //!
-//! The parts: [`plan`] decides who sends what and when; [`pace`] gives each message out when it is due; a [`client`]
-//! per session, with its [`machine`], speaks the protocol; the [`book`] takes down latencies and, in its [`ledger`],
-//! every promise; [`report`] prints what came of it.
+//! The parts: `plan` decides who sends what and when; `pace` gives each message out when it is due; a `client`
+//! per session, with its `machine`, speaks the protocol; the `book` takes down latencies and, in its `ledger`,
+//! every promise; `report` prints what came of it.
 //!
 //! Latency counts from when a message was due, not from when it was written, so a server that stalls the generator
 //! does not look better for it.

@@ -2,16 +2,20 @@
 //!
 //! The gateways and workers are the very code that a cluster runs; only the engines differ. In order: the manifest is
 //! checked ([`manifest`]), the data directory is taken ([`data_dir`]), settings are made of both ([`settings`]), the
-//! parts are started ([`stack`]) and clients let in ([`front_door`]); a signal ends it the other way round.
+//! parts are started ([`stack`]) and clients let in ([`front_door`], [`demo`]); a signal ends it the other way round.
 
 mod control;
 mod data_dir;
+mod demo;
 mod fleet;
 mod front_door;
 mod manifest;
 mod report;
+mod serve;
 mod settings;
 mod stack;
+mod status_line;
+mod watch;
 
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +37,7 @@ use self::data_dir::DataDir;
 use self::report::{DEMO_USERS, Event, Ready, Report};
 use self::settings::{Choices, Settings};
 use self::stack::Stack;
+use self::status_line::StatusLine;
 use crate::failure::Refused;
 use crate::runtime;
 use crate::token::Signer;
@@ -70,6 +75,9 @@ pub(crate) struct LocalArgs {
     /// Address of the front door. Any but a loopback one lets other machines in, over plain http.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     listen: IpAddr,
+    /// Port of the demo page; 0 takes a free one. Absent: the one after the front door's, or a free one.
+    #[arg(long, value_name = "PORT")]
+    demo_port: Option<u16>,
     /// Number of gateways. Absent: the manifest's replicas, or its lower bound of autoscaling.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     gateways: Option<u16>,
@@ -84,25 +92,39 @@ pub(crate) struct LocalArgs {
 /// Runs the stack until a signal ends it.
 pub(crate) fn run(args: &LocalArgs) -> anyhow::Result<()> {
     let started = Instant::now();
+    if args.demo_port.is_some() && !args.listen.is_loopback() {
+        return Err(
+            Refused("--demo-port goes with a loopback --listen only: the page hands out tokens".to_owned()).into()
+        );
+    }
     let cluster = manifest::load(&args.file)?;
-    start_log(args.log.as_deref().or(cluster.spec.telemetry.log_level.as_deref()).unwrap_or(LOG_FILTER))?;
+    let line = StatusLine::new();
+    start_log(&line, args.log.as_deref().or(cluster.spec.telemetry.log_level.as_deref()).unwrap_or(LOG_FILTER))?;
     let data = DataDir::open(&args.data_dir)?;
-    runtime::block_on(serve(args, &cluster, &data, started))
+    runtime::block_on(serve(args, &cluster, &data, line, started))
 }
 
-fn start_log(filter: &str) -> anyhow::Result<()> {
+fn start_log(line: &StatusLine, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Refused(format!("the log filter {filter:?} is wrong ({error}); write one as in info,chat_gateway=debug"))
     })?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let line = line.clone();
+    let writer = move || line.clone();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour).init();
     Ok(())
 }
 
-async fn serve(args: &LocalArgs, cluster: &ChatCluster, data: &DataDir, started: Instant) -> anyhow::Result<()> {
+async fn serve(
+    args: &LocalArgs,
+    cluster: &ChatCluster,
+    data: &DataDir,
+    line: StatusLine,
+    started: Instant,
+) -> anyhow::Result<()> {
     let mut end = End::listen()?;
-    let report = Report::new(args.json);
-    let listener = front_door::bind(SocketAddr::new(args.listen, args.port))?;
+    let report = Report::new(args.json, line.clone());
+    let listener = front_door::bind(SocketAddr::new(args.listen, args.port), "--port")?;
     let door = front_door::address(&listener)?;
     let choices = Choices {
         data_dir: data.path(),
@@ -112,25 +134,39 @@ async fn serve(args: &LocalArgs, cluster: &ChatCluster, data: &DataDir, started:
         admin_token_file: data.admin_token_file()?,
     };
     let settings = Settings::new(&cluster.spec, &choices);
-    tell_start(report, args, cluster, &settings)?;
+    tell_start(&report, args, cluster, &settings)?;
     let signer = settings.claims.as_ref().map(|claims| data.signer(claims)).transpose()?;
+    // Where others come in, what is printed is read by others: the logs of a pod are no place for tokens, and nor is a
+    // page that others see.
+    let signer = signer.filter(|_| door.ip().is_loopback());
+    let demo = signer.as_ref().map(|_| demo::bind(args.listen, args.demo_port, args.port)).transpose()?;
+    let demo_url = demo.as_ref().map(front_door::address).transpose()?.map(|demo| report::url("http", demo) + "/");
 
     let mut stack = Box::pin(Stack::start(&settings, data)).await?;
     let control = control::bind(&data.socket())?;
     for gateway in stack.fleet().list() {
         report.tell(&Event::Gateway(&gateway))?;
     }
+    report.tell(&Event::Workers { admin_url: &report::url("http", stack.workers_admin_addr()) })?;
     // Dropped at the first signal: from then on nobody new comes in.
     let mut doors = JoinSet::new();
+    doors.spawn(watch::run(stack.workers().clone(), report.clone()));
+    if let Some((demo, signer)) = demo.zip(signer.clone()) {
+        doors.spawn(serve::run(demo, demo::router(signer, door)));
+    }
     doors.spawn(front_door::run(listener, Arc::clone(stack.fleet())));
     doors.spawn(control::run(control, Arc::clone(stack.fleet())));
-    tell_ready(report, data, &choices, signer.as_ref(), started)?;
+    tell_ready(&report, data, &choices, signer.as_ref(), demo_url, started)?;
+    if !args.json {
+        doors.spawn(line.clone().run(Arc::clone(stack.fleet()), stack.workers().clone()));
+    }
 
     let failed = tokio::select! {
         () = end.signal() => None,
         error = stack.failed() => Some(error),
     };
     doors.shutdown().await;
+    line.clear();
     let told = report.tell(&Event::Stopping);
     tokio::select! {
         () = Box::pin(stack.stop()) => {}
@@ -140,7 +176,7 @@ async fn serve(args: &LocalArgs, cluster: &ChatCluster, data: &DataDir, started:
     failed.map_or(Ok(()), Err)
 }
 
-fn tell_start(report: Report, args: &LocalArgs, cluster: &ChatCluster, settings: &Settings) -> anyhow::Result<()> {
+fn tell_start(report: &Report, args: &LocalArgs, cluster: &ChatCluster, settings: &Settings) -> anyhow::Result<()> {
     report.tell(&Event::Starting {
         version: env!("CARGO_PKG_VERSION"),
         name: cluster.metadata.name.as_deref().unwrap_or_default(),
@@ -152,17 +188,17 @@ fn tell_start(report: Report, args: &LocalArgs, cluster: &ChatCluster, settings:
 }
 
 fn tell_ready(
-    report: Report,
+    report: &Report,
     data: &DataDir,
     choices: &Choices<'_>,
     signer: Option<&Signer>,
+    demo_url: Option<String>,
     started: Instant,
 ) -> anyhow::Result<()> {
     let url = report::url("http", choices.front_door);
     let ws_url = report::url("ws", choices.front_door) + "/v1/ws";
     let mut commands = Vec::new();
-    // Where others come in, what is printed is read by others: the logs of a pod are no place for tokens.
-    if let Some(signer) = signer.filter(|_| choices.front_door.ip().is_loopback()) {
+    if let Some(signer) = signer {
         for user in DEMO_USERS {
             let token = signer.sign(&UserId::new(user)?, None, DEMO_TTL, SystemClock.now())?;
             report.tell(&Event::Token { user, token: &token })?;
@@ -170,7 +206,8 @@ fn tell_ready(
         commands = report::commands(data.path(), &url, &ws_url)?;
     }
     let after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    report.tell(&Event::Ready(Ready { url, ws_url, admin_token_file: &choices.admin_token_file, after_ms, commands }))
+    let admin_token_file = &choices.admin_token_file;
+    report.tell(&Event::Ready(Ready { url, ws_url, demo_url, admin_token_file, after_ms, commands }))
 }
 
 /// The signals that end it: SIGINT (Ctrl-C) and SIGTERM.

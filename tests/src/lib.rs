@@ -1,5 +1,6 @@
 //! What the black-box suites share: a stack started as a user starts it, and clients that only know the protocol.
 
+pub mod polling;
 pub mod rest;
 pub mod socket;
 pub mod stack;
@@ -21,7 +22,7 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// When it is not set, with the command that does all of it.
 pub fn chatctl() -> anyhow::Result<PathBuf> {
-    std::env::var_os("CHATCTL").map(PathBuf::from).ok_or_else(|| {
-        anyhow::anyhow!("CHATCTL names no chatctl binary; run these suites with `tests/run.sh local`")
-    })
+    std::env::var_os("CHATCTL")
+        .map(PathBuf::from)
+        .ok_or_else(|| anyhow::anyhow!("CHATCTL names no chatctl binary; run these suites with `tests/run.sh local`"))
 }

@@ -1,5 +1,7 @@
 //! What two users see of each other: sends, echoes, retries, groups, history, refusals.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
 use anyhow::Context as _;
 use chat_core::id::{ChatId, UserId};
 use serde_json::{Value, json};
@@ -36,7 +38,10 @@ async fn a_message_is_acknowledged_sequenced_delivered_and_kept() -> anyhow::Res
     assert_eq!(sent, json!({ "chat_id": direct("ann", "bob"), "message_id": id }));
     for session in [&mut ann, &mut bob] {
         let message = session.push("message").await?;
-        assert_eq!((&message["seq"], &message["content"], &message["sender"]), (&json!(1), &json!("hello"), &json!("ann")));
+        assert_eq!(
+            (&message["seq"], &message["content"], &message["sender"]),
+            (&json!(1), &json!("hello"), &json!("ann"))
+        );
         assert_eq!(message["content_type"], "TEXT");
     }
     let path = format!("/v1/chats/{}/messages", direct("ann", "bob"));
@@ -73,7 +78,8 @@ async fn a_retry_is_the_same_message_for_ever() -> anyhow::Result<()> {
     }
     let path = format!("/v1/chats/{}/messages?after=0", direct("ann", "bob"));
     let history = stack.rest("ann").await?.get(&path).await?;
-    let contents: Vec<_> = history.body["items"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
+    let contents: Vec<_> =
+        history.body["items"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(contents, ["once", "another"]);
     Ok(())
 }

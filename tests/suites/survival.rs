@@ -16,7 +16,12 @@ fn kills() -> u32 {
 }
 
 /// Starts `chatctl load` for this many seconds.
-fn load(url: &str, data_dir: &std::path::Path, seconds: u64, arguments: &[&str]) -> anyhow::Result<tokio::process::Child> {
+fn load(
+    url: &str,
+    data_dir: &std::path::Path,
+    seconds: u64,
+    arguments: &[&str],
+) -> anyhow::Result<tokio::process::Child> {
     Command::new(tests::chatctl()?)
         .args(["load", "--json", "--url", url, "--data-dir"])
         .arg(data_dir)

@@ -181,7 +181,7 @@ impl Verifier {
             Some(Value::String(scope)) => Scopes::parse(scope),
             Some(_) => return Err(Refused::Bad("the token's `scope` is not a string")),
         };
-        Ok(Identity { user, scopes, expires_at })
+        Ok(Identity { user, scopes, issued_at: time(&claims, "iat")?, expires_at })
     }
 }
 

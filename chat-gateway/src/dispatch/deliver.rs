@@ -11,7 +11,7 @@ use chat_core::frame::{ChangeKind, Push, push_json};
 use chat_core::id::{MessageId, OpId, UserId};
 use chat_core::relay::{Envelope, Item};
 
-use super::encode;
+use super::{encode, light};
 use crate::registry::Directory;
 use crate::session::Frame;
 use crate::session::fill;
@@ -35,6 +35,9 @@ pub(super) fn deliver(state: &Arc<State>, envelopes: impl Iterator<Item = Envelo
             Item::Event { event, recipients } => {
                 note_members(state, &event);
                 delivered += run.extend_or_flush(state, &directory, encode::event(&event), recipients);
+            }
+            Item::Frame { push, recipients } if matches!(*push, Push::Presence { .. } | Push::Typing { .. }) => {
+                delivered += light::deliver(state, &directory, push, &recipients);
             }
             Item::Frame { push, recipients } => {
                 delivered += run.extend_or_flush(state, &directory, encode::push(&push), recipients);
@@ -88,6 +91,14 @@ fn note_members(state: &State, event: &Event) {
         && let Some(users) = &change.users
     {
         state.memberships.forget(event.chat_id, users);
+    }
+    if let Fact::Changed { change, members, .. } = &event.fact {
+        state.typing.forget(event.chat_id);
+        if matches!(change.kind, ChangeKind::MemberRemoved | ChangeKind::MemberLeft) {
+            for user in change.users.iter().flatten() {
+                state.presence.removed(user, members);
+            }
+        }
     }
 }
 

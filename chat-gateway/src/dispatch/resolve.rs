@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::session::{Session, fill};
 use crate::state::State;
 
-mod unknown;
+pub(crate) mod unknown;
 
 /// Chats a read.
 const BATCH: usize = 256;

@@ -2,6 +2,7 @@
 
 use chat_core::frame::{Chat, ChatInfo, ChatType, Fault, Member, Message, Peer};
 use chat_core::message_store::{MemberRow, Order, SeqRange, StoreError};
+use chat_core::receipt::unread;
 use serde::Serialize;
 
 use crate::state::State;
@@ -67,14 +68,14 @@ async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<Member
         },
         role: view.member.role,
         join_seq: view.member.join_seq,
-        delivered: view.member.delivered.min(upto),
+        delivered: view.member.delivered.max(view.member.read).min(upto),
         read: view.member.read.min(upto),
-        unread: upto.saturating_sub(view.member.join_seq.max(view.member.read)),
-        muted_until: view.member.muted_until,
+        unread: unread(upto, view.member.join_seq, view.member.read),
+        muted_until: view.member.muted_until.filter(|until| *until > state.clock.now()),
         last_message: last_message(state, view).await?,
         peer: peer.map(|row| Peer {
             user: row.user.clone(),
-            delivered: row.delivered.min(head.seq),
+            delivered: row.delivered.max(row.read).min(head.seq),
             read: row.read.min(head.seq),
         }),
         left_seq: view.member.left(),

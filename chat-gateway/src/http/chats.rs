@@ -20,6 +20,7 @@ use super::body::{Ids, Json, Query, idempotency_key, page_size};
 use super::caller::{Caller, Writer};
 use super::chat::{ChatWithMembers, chat, chat_with_members};
 use super::problem::Answer;
+use crate::blocks;
 use crate::publish::{check_name, checked_id, take_rates};
 use crate::state::State;
 use crate::view::{View, store_fault};
@@ -103,6 +104,7 @@ async fn open_direct(
     if View::read(&*state.store, user, chat_id).await.map_err(store_fault)?.is_some() {
         return Ok((StatusCode::OK, chat_id));
     }
+    blocks::check(state, user, &peer).await?;
     check_room(state, user).await?;
     let id = key.map_or_else(|| Ok(state.new_id()), |id| checked_id(state, "idempotency-key", id))?;
     take_rates(state, user, chat_id)?;

@@ -19,10 +19,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use super::Session;
+use crate::auth::Scopes;
 use crate::state::State;
 
 mod auth;
 mod change;
+mod presence;
+mod receipt;
 mod send;
 
 /// A request is answered within this time, `unavailable` if need be; the protocol promises 15 s.
@@ -135,20 +138,33 @@ async fn prepare(
     let kind = kind(&request);
     let preparing = async {
         match request {
-            Request::Auth(auth) => Ok(Prepared::Answered(auth::renew(&state, &session, &auth))),
+            Request::Auth(auth) => auth::renew(&state, &session, &auth).await.map(answered),
             Request::Send(send) => send::prepare(&state, &session, send).await,
             Request::Edit(edit) => change::prepare_edit(&state, &session, edit).await,
             Request::Delete(delete) => change::prepare_delete(&state, &session, delete).await,
-            Request::Receipt(_)
-            | Request::Typing(_)
-            | Request::PresenceSubscribe(_)
-            | Request::PresenceUnsubscribe(_) => Err(Fault::of(ErrorCode::NotEnabled)),
+            Request::Receipt(receipt) => receipt::take(&state, &session, receipt).await.map(answered),
+            Request::Typing(typing) => presence::typing(&state, &session, typing).await,
+            Request::PresenceSubscribe(users) => Ok(presence::subscribe(&state, &session, users)),
+            Request::PresenceUnsubscribe(users) => Ok(presence::unsubscribe(&state, &session, users)),
             // Both are answered elsewhere: a ping at once, a sync beside all others.
             Request::Ping(_) | Request::Sync(_) => Err(Fault::of(ErrorCode::Internal)),
         }
     };
     let prepared = tokio::time::timeout(ANSWER_WITHIN, preparing).await.unwrap_or_else(|_| Err(too_late()));
     (id, kind, prepared.unwrap_or_else(|fault| Prepared::Answered(Err(fault))))
+}
+
+fn answered(ack: Ack) -> Prepared {
+    Prepared::Answered(Ok(ack))
+}
+
+/// Refuses what a token that may only read must not do.
+fn require_write(session: &Session) -> Result<(), Fault> {
+    if session.allows(Scopes::WRITE) {
+        Ok(())
+    } else {
+        Err(Fault::new(ErrorCode::Forbidden, "the token has no scope to write"))
+    }
 }
 
 fn too_late() -> Fault {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::id::Seq;
 use chat_core::message_store::{Order, SeqRange, StoreError};
 
 use super::machine::Due;
@@ -50,6 +51,12 @@ async fn run(state: Arc<State>, session: Arc<Session>) {
     }
 }
 
+/// Returns up to where these seqs go on from `after` without a hole. The head is above every row that is read, so a
+/// row that is missing below another is one that a replica does not have yet: it is read again, never skipped.
+fn reach(after: Seq, seqs: impl Iterator<Item = Seq>) -> Seq {
+    seqs.fold(after, |reached, seq| if seq == reached + 1 { seq } else { reached })
+}
+
 /// Reads one stretch of one chat and sends it; returns whether that moved the chat on.
 async fn fill(state: &State, session: &Session, due: Due) -> Result<bool, StoreError> {
     state.metrics.fills.inc();
@@ -63,11 +70,14 @@ async fn fill(state: &State, session: &Session, due: Due) -> Result<bool, StoreE
     if after < head {
         let range = SeqRange { after, upto: head };
         let rows = view.messages(&*state.store, range, Order::OldestFirst, ROWS).await?;
-        let upto = rows.last().filter(|_| rows.len() >= ROWS).map_or(head, |row| row.seq);
-        let rows = rows.iter().map(|row| (row.seq, encode::message(row))).collect();
+        let reached = reach(after.max(view.after()), rows.iter().map(|row| row.seq));
+        // What is above the last seq the user may see is not theirs, and is behind them with it.
+        let upto = if reached >= view.upto() { head } else { reached };
+        let whole = rows.iter().take_while(|row| row.seq <= reached);
+        let frames = whole.map(|row| (row.seq, encode::message(row))).collect();
         // `None`: the cursor moved meanwhile, so the next stretch is another one.
-        session.cover(chat_id, after, upto, rows);
-        return Ok(true);
+        session.cover(chat_id, after, upto, frames);
+        return Ok(upto > after);
     }
     if let Some(after_rev) = due.after_rev
         && after_rev < view.head.rev
@@ -77,4 +87,18 @@ async fn fill(state: &State, session: &Session, due: Due) -> Result<bool, StoreE
         return Ok(true);
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_ends_what_was_read() {
+        for (after, seqs, reached) in
+            [(4, vec![5, 6, 7], 7), (4, vec![], 4), (4, vec![6, 7], 4), (4, vec![5, 7, 8], 5), (0, vec![1, 3, 2], 2)]
+        {
+            assert_eq!(reach(after, seqs.iter().copied()), reached, "{seqs:?} after {after}");
+        }
+    }
 }

@@ -10,6 +10,8 @@
 use chat_core::id::{ChatId, Rev, Seq};
 use rustc_hash::FxHashMap;
 
+mod unplaced;
+
 /// What to do with a live frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -82,11 +84,16 @@ struct Behind {
 pub(crate) struct Machine {
     chats: FxHashMap<ChatId, Cursor>,
     behind: Vec<Behind>,
+    /// Only where the machine goes on from stored positions.
+    unplaced: Option<Box<unplaced::Unplaced>>,
 }
 
 impl Machine {
     /// Decides about a live message. The first one of a chat that no sync named sets the chat's base.
     pub(crate) fn message(&mut self, chat_id: ChatId, seq: Seq) -> Step {
+        if self.holds(chat_id) {
+            return Step::Drop;
+        }
         let cursor = self.chats.entry(chat_id).or_insert_with(|| Cursor::at(seq.saturating_sub(1), NO_REV));
         if seq <= cursor.seq() {
             Step::Drop
@@ -102,6 +109,9 @@ impl Machine {
 
     /// Decides about a live edit or delete. The first one of a chat without a rev sets the base of its revs.
     pub(crate) fn change(&mut self, chat_id: ChatId, seq: Seq, rev: Rev) -> Step {
+        if self.passes(chat_id) {
+            return Step::Deliver;
+        }
         let cursor = self.chats.entry(chat_id).or_insert_with(|| Cursor::at(seq, NO_REV));
         match cursor.rev() {
             Some(sent) if rev <= sent => Step::Drop,

@@ -26,6 +26,7 @@ pub(crate) struct Outbound {
     light_bytes: usize,
     taken_bytes: usize,
     limit: usize,
+    max_frames: usize,
 }
 
 /// Frames the writer took, to be flushed at once.
@@ -51,6 +52,12 @@ impl Batch {
     }
 }
 
+impl FromIterator<Utf8Bytes> for Batch {
+    fn from_iter<I: IntoIterator<Item = Utf8Bytes>>(frames: I) -> Self {
+        Self { frames: frames.into_iter().collect() }
+    }
+}
+
 fn cost(frame: &Utf8Bytes) -> usize {
     frame.len() + OVERHEAD
 }
@@ -58,16 +65,37 @@ fn cost(frame: &Utf8Bytes) -> usize {
 impl Outbound {
     /// Makes an empty queue of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { firm: VecDeque::new(), light: VecDeque::new(), firm_bytes: 0, light_bytes: 0, taken_bytes: 0, limit }
+        Self::with_frames(limit, usize::MAX)
+    }
+
+    /// Makes an empty queue of at most `limit` bytes and `max_frames` frames.
+    pub(crate) fn with_frames(limit: usize, max_frames: usize) -> Self {
+        let (firm, light) = (VecDeque::new(), VecDeque::new());
+        Self { firm, light, firm_bytes: 0, light_bytes: 0, taken_bytes: 0, limit, max_frames }
+    }
+
+    /// Returns whether a frame that must arrive would fit; light ones make room for it.
+    pub(crate) fn fits(&self, frame: &Utf8Bytes) -> bool {
+        self.fitting(std::iter::once(frame)) == 1
+    }
+
+    /// Returns how many of these, from the first on, would fit.
+    pub(crate) fn fitting<'a>(&self, frames: impl Iterator<Item = &'a Utf8Bytes>) -> usize {
+        let mut bytes = self.firm_bytes + self.taken_bytes;
+        let fits = |frame: &&Utf8Bytes| {
+            bytes += cost(frame);
+            bytes <= self.limit
+        };
+        frames.take(self.max_frames.saturating_sub(self.firm.len())).take_while(fits).count()
     }
 
     /// Queues a frame that must arrive. Light frames make room for it.
     pub(crate) fn push(&mut self, frame: Utf8Bytes) -> Result<(), Overflow> {
         let cost = cost(&frame);
-        if self.bytes() + cost > self.limit {
+        if self.bytes() + cost > self.limit || self.frames() >= self.max_frames {
             self.light.clear();
             self.light_bytes = 0;
-            if self.bytes() + cost > self.limit {
+            if self.bytes() + cost > self.limit || self.frames() >= self.max_frames {
                 return Err(Overflow);
             }
         }
@@ -79,7 +107,7 @@ impl Outbound {
     /// Queues a frame that may be dropped; returns whether it was queued. It gets no room in the upper half.
     pub(crate) fn push_light(&mut self, frame: Utf8Bytes) -> bool {
         let cost = cost(&frame);
-        let has_room = self.bytes() + cost <= self.limit / 2;
+        let has_room = self.bytes() + cost <= self.limit / 2 && self.frames() < self.max_frames / 2;
         if has_room {
             self.light_bytes += cost;
             self.light.push_back(frame);
@@ -126,7 +154,11 @@ impl Outbound {
 
     /// Returns whether catching up may queue more: it leaves the upper half to what is live.
     pub(crate) fn has_space(&self) -> bool {
-        self.bytes() < self.limit / 2
+        self.bytes() < self.limit / 2 && self.frames() < self.max_frames / 2
+    }
+
+    fn frames(&self) -> usize {
+        self.firm.len() + self.light.len()
     }
 }
 
@@ -159,6 +191,20 @@ mod tests {
         assert!(batch.pop().is_some() && batch.is_empty());
         queue.flushed();
         assert_eq!(queue.push(frame(200)), Ok(()));
+    }
+
+    #[test]
+    fn what_would_fit_is_counted_by_bytes_and_frames() {
+        let mut queue = Outbound::with_frames(1_000, 3);
+        let rows = [frame(400), frame(400), frame(400)];
+        assert_eq!(queue.fitting(rows.iter()), 2);
+        assert!(queue.push_light(frame(300)));
+        assert_eq!(queue.fitting(rows.iter()), 2, "light frames make room");
+        for text in ["a", "b", "c"] {
+            assert_eq!(queue.push(text.into()), Ok(()));
+        }
+        assert!(!queue.fits(&"d".into()) && !queue.has_space());
+        assert_eq!(queue.push("d".into()), Err(Overflow));
     }
 
     #[test]

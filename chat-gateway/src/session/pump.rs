@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -194,7 +195,8 @@ impl<S: Socket> Pump<S> {
                     if let Some(answer) = answer(done, &self.state.metrics) {
                         self.session.push(answer);
                     }
-                } else if let Request::Ping(_) = frame.request {
+                } else if let Request::Ping(ping) = &frame.request {
+                    self.session.is_active.store(ping.active, Relaxed);
                     let pong = Reply::Pong { server_time: self.state.clock.now() };
                     if let Some(id) = frame.id {
                         self.session.push(reply_json(id, &pong));
@@ -272,7 +274,7 @@ pub(super) async fn close(socket: &mut impl Socket, code: CloseCode) {
 }
 
 /// Encodes the answer to a request: the reply to its id, or without one a push if it failed.
-fn answer(done: Done, metrics: &Metrics) -> Option<String> {
+pub(crate) fn answer(done: Done, metrics: &Metrics) -> Option<String> {
     let Done { id, kind, result } = done;
     if let Err(fault) = &result {
         metrics.error(fault.code);

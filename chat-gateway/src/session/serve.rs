@@ -11,6 +11,7 @@ use super::lobby::{self, Admitted};
 use super::pump::{End, Pump, Socket, close};
 use crate::admission::Place;
 use crate::auth::{Identity, Refused, Scopes};
+use crate::revocation;
 use crate::state::State;
 
 /// Clients send `ping` about this often.
@@ -35,6 +36,10 @@ pub(crate) async fn serve(
         let is_allowed = admitted.identity.scopes.allow(Scopes::READ);
         if is_allowed { Ok(admitted) } else { Err(End::Close(CloseCode::Forbidden)) }
     });
+    let admitted = match admitted {
+        Ok(admitted) => is_taken(&state, &admitted.identity).await.map(|()| admitted),
+        Err(end) => Err(end),
+    };
     let end = match admitted {
         Ok(admitted) => run(socket, &state, admitted).await,
         Err(End::Close(code)) => {
@@ -47,6 +52,19 @@ pub(crate) async fn serve(
         state.metrics.close(code);
     }
     drop(place);
+}
+
+/// Refuses a revoked token. Where the store does not answer the session begins all the same: the next look at the
+/// users of all sessions ends it.
+async fn is_taken(state: &State, identity: &Identity) -> Result<(), End> {
+    match revocation::is_revoked(state, identity).await {
+        Ok(true) => Err(End::Close(CloseCode::Revoked)),
+        Ok(false) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, user = %identity.user, "failed to look for a revocation");
+            Ok(())
+        }
+    }
 }
 
 async fn run(socket: impl Socket, state: &Arc<State>, Admitted { identity, auth_id }: Admitted) -> End {
@@ -65,15 +83,22 @@ async fn run(socket: impl Socket, state: &Arc<State>, Admitted { identity, auth_
     }
     // The route before `hello` is sent: the client's `sync` comes after it, and reads what the route did not bring.
     Box::pin(state.routes.register(&session.user)).await;
+    state.presence.here([session.user.clone()]);
     let end = Pump::new(socket, Arc::clone(&session), Arc::clone(state)).run().await;
+    state.presence.followers.drop_session(&session);
     if state.sessions.remove(&session) {
         state.routes.leave(&session.user);
+        // Anything but a goodbye may be a drain or a lost network: then the mark runs out by itself.
+        if matches!(end, End::Client(1000 | 1001)) {
+            state.presence.left(&session.user);
+        }
     }
     tracing::debug!(session = session.number, user = %session.user, ?end, "session ended");
     end
 }
 
-fn hello(state: &State, session: &Session) -> Hello {
+/// Makes the first frame of a session.
+pub(crate) fn hello(state: &State, session: &Session) -> Hello {
     Hello {
         user: session.user.clone(),
         session: format!("{}-{}", state.boot, session.number),

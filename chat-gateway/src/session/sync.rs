@@ -18,6 +18,7 @@ use crate::state::State;
 use crate::view::{View, store_fault};
 
 mod judge;
+mod receipts;
 mod unlisted;
 
 use judge::{Judgement, judge};
@@ -46,6 +47,7 @@ struct Run<'a> {
     state: &'a State,
     session: &'a Session,
     limit: usize,
+    with_receipts: bool,
     frames_left: usize,
     until: Instant,
     done: SyncDone,
@@ -66,6 +68,7 @@ pub(crate) async fn run(state: &State, session: &Session, sync: Sync) -> Result<
         state,
         session,
         limit: usize::try_from(sync.limit).unwrap_or(usize::MAX),
+        with_receipts: sync.receipts,
         frames_left: MAX_FRAMES,
         until: Instant::now() + SEND_WITHIN,
         done: SyncDone {
@@ -141,6 +144,9 @@ impl Run<'_> {
                 if !is_whole {
                     self.reload(&view);
                 }
+                if self.with_receipts && view.member.is_present() {
+                    self.send_receipts(&view).await?;
+                }
             }
             (Judgement::Gone { .. } | Judgement::Reload | Judgement::Send { .. }, _) => {}
         }
@@ -172,8 +178,8 @@ impl Run<'_> {
             let sent = self.session.cover(view.chat_id, after, read_upto, frames).unwrap_or(0);
             self.frames_left = self.frames_left.saturating_sub(sent);
             left = left.saturating_sub(rows_read.len());
-            // Live frames may have moved the cursor further.
-            after = self.session.with_machine(|machine| machine.sent(view.chat_id)).unwrap_or(read_upto).max(read_upto);
+            // Live frames may have moved the cursor further, and a full queue may have taken less.
+            after = self.session.with_machine(|machine| machine.sent(view.chat_id)).unwrap_or(read_upto);
         }
         if after < upto {
             self.done.more.push(More { chat_id: view.chat_id, from: after + 1, to: upto });
@@ -203,6 +209,17 @@ impl Run<'_> {
             let sent = self.session.cover_changes(view.chat_id, after, changes.upto, changes.frames);
             self.frames_left = self.frames_left.saturating_sub(sent.unwrap_or(0));
         }
+    }
+
+    /// Tells how far others are. What does not fit is left out: it is told with the next sync, or live.
+    async fn send_receipts(&mut self, view: &View) -> Result<(), Fault> {
+        if self.has_budget().await
+            && let Some(receipt) = receipts::newest(self.state, view).await.map_err(store_fault)?
+        {
+            self.session.push_frame(&receipt);
+            self.frames_left -= 1;
+        }
+        Ok(())
     }
 
     /// Waits for the client to read, and returns whether anything more may be sent.

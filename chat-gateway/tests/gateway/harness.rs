@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use chat_core::clock::{Clock, SystemClock};
 use chat_core::config::{Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Verifier};
+use chat_core::id::{ChatId, UserId};
 use chat_core::message_log::memory::MemoryLog;
 use chat_core::message_store::memory::MemoryStore;
+use chat_core::poll_positions::in_process::InProcessPositions;
 use chat_core::presence::in_process::InProcessPresence;
 use chat_core::relay::Relay;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::lossy::LossyRelay;
+use chat_core::search::embedded::EmbeddedIndex;
+use chat_core::user_store::memory::MemoryUserStore;
 use chat_gateway::{Gateway, Ports, Running};
 use chat_workers::metrics::SequencerMetrics;
-use chat_workers::{Sequencer, SequencerConfig};
+use chat_workers::{Sequencer, SequencerConfig, Workers, WorkersConfig, WorkersPorts};
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{EncodingKey, Header, encode};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,8 +70,10 @@ impl Stack {
         let ports = Ports {
             log: Arc::new(MemoryLog::new(Arc::clone(&clock), 4)),
             store: Arc::new(MemoryStore::new(Uuid::from_u128(99))),
+            users: Arc::new(MemoryUserStore::default()),
             relay: Arc::new(lossy.clone()),
             presence: Arc::new(InProcessPresence::new()),
+            positions: Arc::new(InProcessPositions::new()),
             search: None,
         };
         let mut key_file = NamedTempFile::new().unwrap();
@@ -86,6 +93,29 @@ impl Stack {
         let config = SequencerConfig { commit_delay: Duration::ZERO, ..SequencerConfig::default() };
         let sequencer = Sequencer::new(ports, config, SequencerMetrics::default());
         tokio::spawn(sequencer.run(self.shutdown.clone()));
+    }
+
+    /// Starts every worker on engines in memory, with a search index: what is told is told soon.
+    pub(crate) async fn with_workers() -> Self {
+        let mut stack = Self::without_sequencer();
+        let index = EmbeddedIndex::open(&stack.directory.path().join("index")).await.unwrap();
+        stack.ports.search = Some(Arc::new(index));
+        let ports = WorkersPorts {
+            log: Arc::clone(&stack.ports.log),
+            store: Arc::clone(&stack.ports.store),
+            users: Arc::clone(&stack.ports.users),
+            relay: Arc::clone(&stack.ports.relay),
+            presence: Arc::clone(&stack.ports.presence),
+            search: stack.ports.search.clone(),
+            push: None,
+            clock: Arc::new(SystemClock),
+        };
+        let mut config = WorkersConfig::embedded();
+        config.receipts.hold = Duration::from_millis(50);
+        config.receipts.summary_every = Duration::from_millis(50);
+        let workers = Workers::new(ports, config, &mut Registry::default());
+        tokio::spawn(workers.run(stack.shutdown.clone()));
+        stack
     }
 
     pub(crate) fn config(&self, name: &str) -> GatewayConfig {
@@ -328,4 +358,23 @@ pub(crate) async fn group(gateway: &Running, admin: &str, members: &[&str]) -> S
     let answer = call(gateway, admin, "POST", "/v1/chats", Some(body)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.body["chat_id"].as_str().unwrap().to_owned()
+}
+
+/// Makes a REST call until its answer is as wanted, and returns it.
+pub(crate) async fn eventually(gateway: &Running, user: &str, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = call(gateway, user, "GET", path, None).await;
+        if answer.status == 200 && wanted(&answer.body) {
+            return answer.body;
+        }
+        assert!(tokio::time::Instant::now() < end, "not in time: {path}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns the id of a DIRECT chat.
+pub(crate) fn direct(a: &str, b: &str) -> String {
+    let user = |name| UserId::new(name).unwrap();
+    ChatId::direct(&user(a), &user(b)).to_string()
 }

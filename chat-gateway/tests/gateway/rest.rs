@@ -106,6 +106,8 @@ async fn chats_are_listed_newest_first() {
     for _ in 0..5 {
         made.push(group(&gateway, "ann", &["bob"]).await);
     }
+    // The log's clock counts milliseconds, and chats of the same one are in no order.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     let path = format!("/v1/chats/{}/messages", made[0]);
     call(&gateway, "bob", "POST", &path, Some(json!({"content": "up"}))).await;
     let mut listed = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chat_core::clock::Clock;
-use chat_gateway::{DrainRequest, Gateway, Handle, Ports, Running};
+use chat_gateway::{DrainRequest, Gateway, Handle, Ports, Running, Status};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -99,6 +99,11 @@ impl Fleet {
     /// Tells of every gateway.
     pub(crate) fn list(&self) -> Vec<GatewayInfo> {
         self.members().list.iter().map(Member::info).collect()
+    }
+
+    /// Returns what every gateway says of itself.
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        self.members().list.iter().map(|member| member.handle.status()).collect()
     }
 
     /// Gives a connection to the gateway it suits best.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::fleet::Fleet;
 
@@ -19,8 +19,8 @@ const BACKLOG: u32 = 4096;
 /// Pause after an `accept` that failed for want of files or memory: others must let go first.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes the port.
-pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Takes the port; `flag` is the option that gives another.
+pub(crate) fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A former process's closed connections must not keep the port for a minute.
@@ -28,23 +28,23 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listen().map_err(|error| refusal(address, error))
+    listen().map_err(|error| refusal(address, flag, error))
 }
 
-fn refusal(address: SocketAddr, error: io::Error) -> anyhow::Error {
+fn refusal(address: SocketAddr, flag: &str, error: io::Error) -> anyhow::Error {
     let port = address.port();
     match error.kind() {
         ErrorKind::AddrInUse => {
-            anyhow::anyhow!("port {port} of {} is in use; stop who uses it, or give another with --port", address.ip())
+            anyhow::anyhow!("port {port} of {} is in use; stop who uses it, or give another with {flag}", address.ip())
         }
         ErrorKind::AddrNotAvailable => {
             anyhow::anyhow!("this machine has no address {}; give one of its own with --listen", address.ip())
         }
         ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("port {port} is reserved for root; give one from 1024 up with --port")
+            anyhow::anyhow!("port {port} is reserved for root; give one from 1024 up with {flag}")
         }
         _ => {
-            anyhow::Error::new(error).context(format!("cannot listen on {address}; give another with --listen, --port"))
+            anyhow::Error::new(error).context(format!("cannot listen on {address}; give another with --listen, {flag}"))
         }
     }
 }
@@ -57,8 +57,15 @@ pub(crate) fn address(listener: &TcpListener) -> anyhow::Result<SocketAddr> {
 /// Hands out connections until it is dropped.
 pub(crate) async fn run(listener: TcpListener, fleet: Arc<Fleet>) {
     loop {
+        fleet.hand_over(accept(&listener).await);
+    }
+}
+
+/// Waits for a connection, past whatever keeps one from being accepted.
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
         match listener.accept().await {
-            Ok((stream, _)) => fleet.hand_over(stream),
+            Ok((stream, _)) => return stream,
             // The client went away while it waited.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
@@ -120,8 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_told_with_the_way_out() {
-        let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let refusal = bind(address(&taken).unwrap()).unwrap_err().to_string();
+        let taken = bind("127.0.0.1:0".parse().unwrap(), "--port").unwrap();
+        let refusal = bind(address(&taken).unwrap(), "--port").unwrap_err().to_string();
         assert!(refusal.contains("is in use") && refusal.contains("--port"), "{refusal}");
     }
 }

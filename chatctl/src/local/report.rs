@@ -8,6 +8,8 @@ use chat_core::id::{ChatId, UserId};
 use serde::Serialize;
 
 use super::settings::Replacement;
+use super::status_line::StatusLine;
+use super::watch::Block;
 use crate::control::GatewayInfo;
 use crate::output::{self, STRONG};
 
@@ -38,6 +40,11 @@ pub(crate) enum Event<'a> {
     },
     /// A gateway takes connections.
     Gateway(&'a GatewayInfo),
+    /// The workers run.
+    Workers {
+        /// Their admin port: health, metrics, status.
+        admin_url: &'a str,
+    },
     /// A token for a user of the demo.
     Token {
         /// Who.
@@ -47,6 +54,8 @@ pub(crate) enum Event<'a> {
     },
     /// Clients may come.
     Ready(Ready<'a>),
+    /// The workers do not go on with a partition by themselves.
+    Blocked(&'a Block),
     /// The end has begun: nobody new is let in, requests under way are finished.
     Stopping,
     /// All is written and closed.
@@ -60,6 +69,9 @@ pub(crate) struct Ready<'a> {
     pub(crate) url: String,
     /// Address of the WebSocket.
     pub(crate) ws_url: String,
+    /// Address of the demo page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) demo_url: Option<String>,
     /// File with the bearer token of the admin ports.
     pub(crate) admin_token_file: &'a Path,
     /// Milliseconds since the process started.
@@ -107,21 +119,22 @@ fn shell_word(text: &str) -> String {
     }
 }
 
-/// Tells of events in the way that was asked for.
-#[derive(Debug, Clone, Copy)]
+/// Tells of events in the way that was asked for, above the status line.
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
     json: bool,
+    line: StatusLine,
 }
 
 impl Report {
     /// Makes a report for scripts or for people.
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool, line: StatusLine) -> Self {
+        Self { json, line }
     }
 
     /// Tells of one event.
-    pub(crate) fn tell(self, event: &Event<'_>) -> anyhow::Result<()> {
-        if self.json { output::json(event) } else { for_people(event) }
+    pub(crate) fn tell(&self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.line.aside(|| if self.json { output::json(event) } else { for_people(event) })
     }
 }
 
@@ -140,16 +153,24 @@ fn for_people(event: &Event<'_>) -> anyhow::Result<()> {
         Event::Gateway(gateway) => {
             output::line(&format!("  {} at {}, admin port at {}", gateway.name, gateway.url, gateway.admin_url))
         }
+        Event::Workers { admin_url } => output::line(&format!("  workers, admin port at {admin_url}")),
         Event::Token { user, token } => output::line(&format!("  token of {user}: {token}")),
         Event::Ready(ready) => {
             let after = Duration::from_millis(ready.after_ms).as_secs_f32();
             output::line(&format!("{STRONG}ready after {after:.1} s: {} and {}{STRONG:#}", ready.url, ready.ws_url))?;
             output::line(&format!("  bearer token of the admin ports: {}", ready.admin_token_file.display()))?;
+            if let Some(demo_url) = &ready.demo_url {
+                output::line(&format!("try it:\n  demo page at {STRONG}{demo_url}{STRONG:#}"))?;
+            }
             if !ready.commands.is_empty() {
-                output::line("try it, in another terminal:")?;
+                output::line("in another terminal:")?;
             }
             ready.commands.iter().try_for_each(|command| output::line(&format!("  {command}")))?;
             output::line("Ctrl-C ends it")
+        }
+        Event::Blocked(Block { role, partition, reason }) => {
+            output::warning(&format!("the {role} does not go on with partition {partition}: {reason}"));
+            Ok(())
         }
         Event::Stopping => output::line("stopping; Ctrl-C again ends it at once"),
         Event::Stopped => output::line("stopped; the data stays"),

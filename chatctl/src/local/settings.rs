@@ -16,8 +16,8 @@ use crate::token::Claims;
 /// they are, so it is the same for every local stack.
 pub(crate) const PARTITIONS: u32 = 8;
 
-/// Where the gateways' own ports are: this machine only, whatever `--listen` says of the front door.
-const LOCAL_ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Where the ports of gateways and workers are: this machine only, whatever `--listen` says of the front door.
+pub(crate) const LOCAL_ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What the command line adds to the manifest.
 #[derive(Debug, Clone)]

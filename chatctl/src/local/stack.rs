@@ -11,6 +11,7 @@
 //!
 //! Gateways know of each other only through these ports, as in a cluster.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chat_core::clock::{Clock, SystemClock};
 use chat_core::embedded::{EmbeddedDb, EmbeddedOptions};
+use chat_core::poll_positions::in_process::InProcessPositions;
 use chat_core::presence::PresenceTable;
 use chat_core::presence::in_process::InProcessPresence;
 use chat_core::push::PushSender;
@@ -26,15 +28,17 @@ use chat_core::relay::Relay;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::search::SearchIndex;
 use chat_core::search::embedded::EmbeddedIndex;
+use chat_workers::admin::{self, Admin};
 use chat_workers::{NotifyConfig, Workers, WorkersConfig, WorkersPorts, WorkersStatus};
 use operator::crd::PushContent;
 use prometheus_client::registry::Registry;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::DataDir;
 use super::fleet::Fleet;
-use super::settings::{PARTITIONS, Settings};
+use super::settings::{LOCAL_ANY, PARTITIONS, Settings};
+use super::{front_door, serve};
 
 /// A running stack.
 #[derive(Debug)]
@@ -43,6 +47,9 @@ pub(crate) struct Stack {
     index: Option<EmbeddedIndex>,
     fleet: Arc<Fleet>,
     workers: Option<JoinHandle<anyhow::Result<()>>>,
+    status: WorkersStatus,
+    admin_addr: SocketAddr,
+    admin: JoinSet<()>,
     shutdown: CancellationToken,
 }
 
@@ -56,6 +63,7 @@ impl Stack {
         let relay: Arc<dyn Relay> = Arc::new(InProcessRelay::new());
         let presence: Arc<dyn PresenceTable> = Arc::new(InProcessPresence::new());
 
+        let mut registry = Registry::default();
         let workers = Workers::new(
             WorkersPorts {
                 log: db.log.clone(),
@@ -68,25 +76,54 @@ impl Stack {
                 clock: Arc::clone(&clock),
             },
             workers_config(settings),
-            &mut Registry::default(),
+            &mut registry,
         );
         let shutdown = CancellationToken::new();
         let status = workers.status();
+        let shown = Admin {
+            status: status.clone(),
+            registry: Arc::new(registry),
+            token_file: data.admin_token_file()?,
+            shutdown: shutdown.clone(),
+        };
+        let listener = front_door::bind(LOCAL_ANY, "--listen")?;
+        let admin_addr = front_door::address(&listener)?;
+        let mut admin = JoinSet::new();
+        admin.spawn(serve::run(listener, admin::router(shown)));
         let run = workers.run(shutdown.clone());
         let workers = tokio::spawn(async { run.await.context("the workers stopped") });
 
         catch_up(&status).await?;
-        let ports = chat_gateway::Ports { log: db.log.clone(), store: db.store.clone(), relay, presence, search };
+        let ports = chat_gateway::Ports {
+            log: db.log.clone(),
+            store: db.store.clone(),
+            users: db.users.clone(),
+            relay,
+            presence,
+            positions: Arc::new(InProcessPositions::new()),
+            search,
+        };
         let fleet = Arc::new(Fleet::new(settings.clone(), ports, clock));
         for _ in 0..settings.gateways {
             fleet.add().await?;
         }
-        Ok(Self { db, index, fleet, workers: Some(workers), shutdown })
+        let workers = Some(workers);
+        Ok(Self { db, index, fleet, workers, status, admin_addr, admin, shutdown })
     }
 
     /// Returns the gateways.
     pub(crate) fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
+    }
+
+    /// Returns a handle that shows the workers.
+    pub(crate) fn workers(&self) -> &WorkersStatus {
+        &self.status
+    }
+
+    /// Returns where the workers' admin port is.
+    pub(crate) fn workers_admin_addr(&self) -> SocketAddr {
+        self.admin_addr
     }
 
     /// Waits for the workers to end by themselves, which they must not; returns why. Never returns a second time.
@@ -104,7 +141,7 @@ impl Stack {
     /// Lets the gateways finish, then the workers, then closes the engines: what was promised to a client is done
     /// before what does it ends.
     pub(crate) async fn stop(self) {
-        let Self { db, index, fleet, workers, shutdown } = self;
+        let Self { db, index, fleet, workers, shutdown, mut admin, .. } = self;
         fleet.stop().await;
         shutdown.cancel();
         if let Some(workers) = workers
@@ -112,6 +149,7 @@ impl Stack {
         {
             tracing::error!(error = format!("{error:#}"), "the workers did not finish");
         }
+        admin.shutdown().await;
         if let Some(index) = index
             && let Err(error) = index.close().await
         {
@@ -125,7 +163,7 @@ impl Stack {
 }
 
 /// How long the log's tail may take to be decided again after a crash.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 
 /// Waits until everything in the log is decided. A crash may take rows from the store that clients were told of; the
 /// records they came from are in the log, and deciding them again gives the same rows. Until then a head would be

@@ -1,6 +1,9 @@
 //! `chatctl local` as its user sees it: the built binary, its output, its exit codes.
 
+mod admin;
+mod demo;
 mod gateways;
+mod http;
 mod life;
 mod process;
 mod refusals;

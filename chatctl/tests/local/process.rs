@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -106,6 +107,12 @@ impl Stack {
             lines.push(line.unwrap_or_else(|error| panic!("{error}: no {text:?} after {lines:?}")));
         }
         lines
+    }
+
+    /// Returns the next event of this kind, of a stack that was started with `--json`.
+    pub(crate) fn event(&self, kind: &str) -> Value {
+        let lines = self.lines_until(&format!(r#"{{"event":"{kind}""#));
+        serde_json::from_str(&lines[lines.len() - 1]).expect("one JSON object a line")
     }
 
     /// Returns its process id.

@@ -14,19 +14,22 @@ const MANIFEST = process.env["MANIFEST"] ?? resolve("../../examples/chatcluster.
 
 export class Stack {
   readonly url: string;
+  /** Where it serves the demo page, and `/v1/` of the same origin. */
+  readonly demoUrl: string;
   readonly #dataDir: string;
   #child: ChildProcess;
 
-  private constructor(url: string, dataDir: string, child: ChildProcess) {
+  private constructor({ url, demo_url }: Ready, dataDir: string, child: ChildProcess) {
     this.url = url;
+    this.demoUrl = demo_url;
     this.#dataDir = dataDir;
     this.#child = child;
   }
 
   static async start(): Promise<Stack> {
     const dataDir = await mkdtemp(join(tmpdir(), "chatcluster-"));
-    const [url, child] = await launch(dataDir, "0");
-    return new Stack(url, dataDir, child);
+    const [ready, child] = await launch(dataDir, "0");
+    return new Stack(ready, dataDir, child);
   }
 
   /** Kills it as a crash would, and starts it again on the same data and port. */
@@ -59,21 +62,27 @@ export class Stack {
   }
 }
 
-async function launch(dataDir: string, port: string): Promise<[url: string, child: ChildProcess]> {
+/** What `chatctl local` says when clients may come. */
+interface Ready {
+  url: string;
+  demo_url: string;
+}
+
+async function launch(dataDir: string, port: string): Promise<[ready: Ready, child: ChildProcess]> {
   const child = spawn(chatctl(), ["local", "--json", "-f", MANIFEST, "--data-dir", dataDir, "--port", port], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const url = await new Promise<string>((done, fail) => {
+  const ready = await new Promise<Ready>((done, fail) => {
     const deadline = setTimeout(() => fail(new Error("chatctl local was not ready in time")), READY_WITHIN_MS);
     child.once("exit", (code) => fail(new Error(`chatctl local ended with ${code} before it was ready`)));
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const event = JSON.parse(line) as { event: string; url?: string };
-      if (event.event !== "ready" || event.url === undefined) return;
+      const event = JSON.parse(line) as { event: string } & Ready;
+      if (event.event !== "ready") return;
       clearTimeout(deadline);
-      done(event.url);
+      done(event);
     });
   });
-  return [url, child];
+  return [ready, child];
 }
 
 function chatctl(): string {

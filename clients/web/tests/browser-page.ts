@@ -67,7 +67,7 @@ export class Panel {
     await this.element.getByRole("button", { name: "New chat" }).click();
     await this.element.getByLabel("With").fill(users);
     if (name !== "") await this.element.getByLabel("Group name").fill(name);
-    await this.element.getByRole("button", { name: "Create" }).click();
+    await this.element.getByRole("button", { name: "Create", exact: true }).click();
     await this.element.getByRole("dialog").waitFor({ state: "detached" });
   }
 

@@ -13,6 +13,8 @@ import { PageServer } from "./page-server.ts";
 
 interface Behind {
   url: string;
+  /** Where the page is served, if the server does. */
+  demoUrl: string;
   token(user: string): Promise<string>;
   stop(): Promise<void> | void;
 }
@@ -20,10 +22,12 @@ interface Behind {
 async function serverBehind(): Promise<Behind> {
   if (CHATCTL !== undefined) {
     const stack = await Stack.start();
-    return { url: stack.url, token: (user) => stack.token(user), stop: () => stack.stop() };
+    const { url, demoUrl } = stack;
+    return { url, demoUrl, token: (user) => stack.token(user), stop: () => stack.stop() };
   }
   const fake = new FakeServer();
-  return { url: await fake.start(), token: (user) => Promise.resolve(user), stop: () => fake.stop() };
+  const url = await fake.start();
+  return { url, demoUrl: url, token: (user) => Promise.resolve(user), stop: () => fake.stop() };
 }
 
 describe("the demo page", { concurrency: false }, () => {
@@ -37,8 +41,9 @@ describe("the demo page", { concurrency: false }, () => {
   before(async () => {
     behind = await serverBehind();
     missing = await missingRequests(behind.url, await behind.token("probe"));
-    server = new PageServer(behind.url, ["ann", "bob"], (user) => behind.token(user));
+    server = new PageServer(behind.demoUrl, ["ann", "bob"], (user) => behind.token(user));
     url = await server.start();
+    assert.equal(server.servesItself, CHATCTL !== undefined, "chatctl serves the page itself");
     browser = await launch();
   });
   after(async () => {
@@ -205,6 +210,33 @@ describe("the demo page", { concurrency: false }, () => {
     assert.equal(await page.evaluate(() => (globalThis as unknown as { hacked: number }).hacked), 0);
     assert.equal(await page.locator(".panel img, .panel svg, .panel script, .panel b, .panel i").count(), 0);
   });
+
+  onPage(
+    "the picture of the README shows a day as users have it",
+    async (demo) => {
+      const { ann, bob } = demo;
+      await ann.newChat("bob, cat", "Weekend");
+      await bob.open("Weekend");
+      await ann.send("Hike on Saturday? The weather looks good.");
+      await bob.message("Hike on Saturday?").waitFor();
+      await bob.send("I am in! Train at 8:10?");
+      await ann.message("I am in!").waitFor();
+      await ann.newChat("bob");
+      await ann.send("Shall we surprise cat with a cake?");
+      await bob.open("ann");
+      await bob.message("with a cake?").waitFor();
+      await bob.send("Yes! I bake, you carry.");
+      await ann.message("I bake").waitFor();
+      await ann.send("Deal.");
+      await ann.tick("Deal.", "read");
+      await ann.open("Weekend");
+      await bob.send("Chocolate or lemon?");
+      await ann.chat("bob").locator(".badge", { hasText: "1" }).waitFor();
+      await ann.composer.fill("8:10 is fine, see you");
+      await demo.screenshot("picture of the README");
+    },
+    { viewport: { width: 1240, height: 560 } },
+  );
 
   test("the policy forbids what the page does not need", async () => {
     const answer = await fetch(url);

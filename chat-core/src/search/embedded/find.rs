@@ -6,12 +6,12 @@ use tantivy::{Searcher, TantivyDocument, Term};
 
 use super::fields::Fields;
 use super::newest::Newest;
-use super::words;
+use crate::search::words::Wanted;
 use crate::search::{Hit, Query};
 
 /// Finds the newest documents that match. A query without a word, a scope or room for a hit finds none.
 pub(super) fn find(searcher: &Searcher, fields: &Fields, query: &Query) -> tantivy::Result<Vec<Hit>> {
-    let words = words::distinct(&query.text);
+    let words = Wanted::of(&query.text);
     if words.is_empty() || query.scopes.is_empty() || query.limit == 0 {
         return Ok(Vec::new());
     }
@@ -29,7 +29,7 @@ pub(super) fn find(searcher: &Searcher, fields: &Fields, query: &Query) -> tanti
             let document: TantivyDocument = searcher.doc(address)?;
             let content = document.get_first(fields.content);
             let content = content.as_ref().and_then(Value::as_str).unwrap_or_default();
-            Ok(Hit { place, highlights: words::highlights(content, &words) })
+            Ok(Hit { place, highlights: words.highlights(content) })
         })
         .collect()
 }

@@ -1,36 +1,7 @@
-//! What a word is: a run between the word boundaries of Unicode (UAX #29) that holds a letter or a digit, in lower
-//! case. The same for documents, queries and highlights, and near enough the `standard` analyzer of Elasticsearch:
-//! `can't` is one word, each Han character is one.
+//! Words as the index takes them.
 
-use std::ops::Range;
-
-use rustc_hash::FxHashSet;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use unicode_segmentation::{UnicodeSegmentation, UnicodeWordIndices};
-
-/// Iterates over the words of a text, with the bytes each was made from.
-fn words(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
-    text.unicode_word_indices().map(|(start, word)| (start..start + word.len(), word.to_lowercase()))
-}
-
-/// Returns the words that a text has, each once.
-pub(super) fn distinct(text: &str) -> FxHashSet<String> {
-    words(text).map(|(_, word)| word).collect()
-}
-
-/// Returns where a text has one of these words: ascending ranges in UTF-16 units.
-pub(super) fn highlights(text: &str, wanted: &FxHashSet<String>) -> Vec<(u64, u64)> {
-    let utf16_len = |part: &str| part.encode_utf16().count() as u64;
-    let (mut bytes, mut units) = (0, 0);
-    let mut found = Vec::new();
-    for (range, _) in words(text).filter(|(_, word)| wanted.contains(word)) {
-        let start = units + utf16_len(&text[bytes..range.start]);
-        let end = start + utf16_len(&text[range.clone()]);
-        found.push((start, end));
-        (bytes, units) = (range.end, end);
-    }
-    found
-}
 
 /// Cuts documents into words for the index.
 #[derive(Clone, Default)]
@@ -72,6 +43,7 @@ impl TokenStream for WordsOf<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::words::words;
 
     #[test]
     fn documents_and_queries_are_cut_alike() {
@@ -88,19 +60,6 @@ mod tests {
             stream.process(&mut |token| indexed.push(token.text.clone()));
             assert_eq!(indexed, expected, "{text:?}");
             assert_eq!(words(text).map(|(_, word)| word).collect::<Vec<_>>(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn highlights_count_utf16_units() {
-        let wanted = distinct("B you");
-        for (text, expected) in [
-            ("nothing", vec![]),
-            ("b", vec![(0, 1)]),
-            ("👍 b\u{301} 👍 b, B", vec![(9, 10), (12, 13)]),
-            ("thank YOU, you", vec![(6, 9), (11, 14)]),
-        ] {
-            assert_eq!(highlights(text, &wanted), expected, "{text:?}");
         }
     }
 }

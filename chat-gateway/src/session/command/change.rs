@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
 use chat_core::frame::client::{Delete, Edit};
 use chat_core::frame::server::Ack;
 use chat_core::record::Record;
 
-use super::Prepared;
-use crate::auth::Scopes;
+use super::{Prepared, require_write};
 use crate::publish;
 use crate::session::Session;
 use crate::state::State;
@@ -29,14 +27,6 @@ pub(super) async fn prepare_delete(state: &Arc<State>, session: &Session, delete
     require_write(session)?;
     let record = publish::delete(state, &session.user, chat_id, seq, op_id).await?;
     Ok(finish(state, record, Ack::Changed { chat_id, seq }))
-}
-
-fn require_write(session: &Session) -> Result<(), Fault> {
-    if session.allows(Scopes::WRITE) {
-        Ok(())
-    } else {
-        Err(Fault::new(ErrorCode::Forbidden, "the token has no scope to write"))
-    }
 }
 
 /// Appends the change, if there is one to make.

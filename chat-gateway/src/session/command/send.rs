@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
 use chat_core::frame::client::Send;
 use chat_core::frame::server::Ack;
 
-use super::Prepared;
-use crate::auth::Scopes;
+use super::{Prepared, require_write};
 use crate::publish::{self, Target};
 use crate::session::Session;
 use crate::state::State;
 
 /// Prepares a send up to the append.
 pub(super) async fn prepare(state: &Arc<State>, session: &Session, send: Send) -> Result<Prepared, Fault> {
-    if !session.allows(Scopes::WRITE) {
-        return Err(Fault::new(ErrorCode::Forbidden, "the token has no scope to write"));
-    }
+    require_write(session)?;
     let target = match (send.chat_id, send.to) {
         (Some(chat_id), None) => Target::Chat(chat_id),
         (None, Some(user)) => Target::Peer(user),
