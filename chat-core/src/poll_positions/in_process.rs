@@ -113,7 +113,8 @@ mod tests {
         }
         tokio::time::advance(Duration::from_millis(POSITIONS_TTL_MS)).await;
         table.put(Uuid::from_u128(5_000), positions()).await.unwrap();
-        assert_eq!((table.table().by_id.len(), table.table().by_age.len()), (1, 1));
+        let table = table.table();
+        assert_eq!((table.by_id.len(), table.by_age.len()), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
