@@ -99,7 +99,7 @@ clients() {
 unit() {
   stage "format" cargo fmt --all --check
   stage "lints" cargo clippy --workspace --all-targets -- -D warnings
-  stage "documents of the code" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+  stage "documents of the code" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
   stage "dependencies" deny
   need strace strace || missing strace "the proof that no ack leaves before its sync"
   stage "unit tests, properties, simulation, model check" cargo test --workspace --exclude tests --no-fail-fast

@@ -3,7 +3,7 @@
 //! Each check takes an empty log with at least two partitions a topic. [`message_log_contract!`] makes one test of
 //! each:
 //!
-//! ```ignore
+//! ```text
 //! async fn make() -> (Arc<dyn MessageLog>, impl Sized) { … } // the second value lives as long as the test
 //! chat_core::message_log_contract!(make);
 //! ```

@@ -1,7 +1,7 @@
 //! The log on the embedded database: appends are durable, one sync a group.
 //!
 //! # Keys
-//! All integers are big-endian; `topic` is one byte ([`keys`]), `partition` four, `offset` eight.
+//! All integers are big-endian; `topic` is one byte (see `keys`), `partition` four, `offset` eight.
 //! ```text
 //! log   topic partition offset          → record: time, key, headers, payload
 //! meta  1 topic partition               → first offset kept (0 if absent)

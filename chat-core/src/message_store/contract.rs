@@ -2,7 +2,7 @@
 //!
 //! Each check takes an empty store. [`message_store_contract!`](crate::message_store_contract) makes one test of each:
 //!
-//! ```ignore
+//! ```text
 //! async fn make() -> (Arc<dyn MessageStore>, impl Sized) { … } // the second value lives as long as the test
 //! chat_core::message_store_contract!(make);
 //! ```

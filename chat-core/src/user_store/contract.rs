@@ -3,7 +3,7 @@
 //! Each check takes a store and uses its own users. [`user_store_contract!`](crate::user_store_contract) makes one test
 //! of each:
 //!
-//! ```ignore
+//! ```text
 //! fn make() -> impl Future<Output = (Arc<dyn UserStore>, impl Sized)> { … } // the second value lives as long as the test
 //! chat_core::user_store_contract!(make);
 //! ```

@@ -266,6 +266,8 @@ async fn a_server_that_repeats_is_caught() {
 async fn cut_sessions_come_back_and_send_again() {
     let report = load(Flaw::Cuts, "--users 4 --groups 1x4 --rate 60 --duration 1s").await;
     assert!(report.verdict.is_clean(), "{:?}", report.verdict);
-    assert_eq!((report.acked, report.delivered), (60, 240));
+    // A send whose ack was cut off and whose echo came with the next sync is never acknowledged, and not sent again.
+    assert_eq!((report.sent, report.delivered), (60, 240));
+    assert!(report.acked > 0 && report.acked <= 60, "{} acknowledged", report.acked);
     assert!(report.disconnects.values().sum::<u64>() >= 2, "{:?}", report.disconnects);
 }
