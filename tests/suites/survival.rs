@@ -49,22 +49,45 @@ fn assert_clean(report: &Value) {
     assert!(report["acked"].as_u64().is_some_and(|acked| acked > 0), "nothing was acknowledged: {report}");
 }
 
+/// Starts two gateways without limits on sends: what piles up while the stack is down is sent at once afterwards.
+async fn unlimited(data_dir: &std::path::Path) -> anyhow::Result<Stack> {
+    let example = Setup::example(data_dir).with(&["--gateways", "2"]);
+    Setup { manifest: tests::workspace().join("examples/benchmark.yaml"), ..example }.start().await
+}
+
+/// Users in groups. Sessions that are cut again and again back off for up to 30 s, as the protocol asks, so what they
+/// missed is waited for longer than that.
+const LOAD: [&str; 8] = ["--users", "40", "--groups", "4x12", "--rate", "200", "--drain", "120s"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_or_doubled_when_the_process_is_killed() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let mut stack = Setup::example(dir.path()).with(&["--gateways", "2"]).start().await?;
+    let mut stack = unlimited(dir.path()).await?;
     let kills = kills();
     let seconds = u64::from(kills) * 3 + 5;
-    let arguments = ["--users", "40", "--groups", "4x12", "--rate", "200"];
-    let load = load(&stack.url, dir.path(), seconds, &arguments)?;
+    let load = load(&stack.url, dir.path(), seconds, &LOAD)?;
     for kill in 1..=kills {
         // The pause is the load between two kills, not a wait for something.
         sleep(Duration::from_millis(1_000 + u64::from(kill * 97 % 1_000))).await;
         stack = stack.kill().await?.start().await.with_context(|| format!("start after kill {kill}"))?;
         assert!(stack.ready_ms <= 3_000, "ready {} ms after kill {kill}", stack.ready_ms);
     }
-    let (_, report) = report(load, Duration::from_secs(seconds + 120)).await?;
+    let (_, report) = report(load, Duration::from_secs(seconds + 180)).await?;
     assert_clean(&report);
+    assert!(stack.interrupt().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_across_one_kill_exits_with_zero() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let stack = unlimited(dir.path()).await?;
+    let load = load(&stack.url, dir.path(), 12, &LOAD)?;
+    sleep(Duration::from_secs(4)).await;
+    let stack = stack.kill().await?.start().await?;
+    let (success, report) = report(load, Duration::from_secs(180)).await?;
+    assert_clean(&report);
+    assert!(success, "{report}");
     assert!(stack.interrupt().await?.success());
     Ok(())
 }
