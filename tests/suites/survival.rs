@@ -85,7 +85,7 @@ async fn a_run_across_one_kill_exits_with_zero() -> anyhow::Result<()> {
     let load = load(&stack.url, dir.path(), 12, &LOAD)?;
     sleep(Duration::from_secs(4)).await;
     let stack = stack.kill().await?.start().await?;
-    let (success, report) = report(load, Duration::from_secs(180)).await?;
+    let (success, report) = report(load, Duration::from_mins(3)).await?;
     assert_clean(&report);
     assert!(success, "{report}");
     assert!(stack.interrupt().await?.success());

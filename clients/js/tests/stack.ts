@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { WebSocket } from "ws";
 
 export const CHATCTL = process.env["CHATCTL"];
 const READY_WITHIN_MS = 60_000;
@@ -88,29 +87,4 @@ async function launch(dataDir: string, port: string): Promise<[ready: Ready, chi
 function chatctl(): string {
   if (CHATCTL === undefined) throw new Error("CHATCTL names no chatctl binary");
   return CHATCTL;
-}
-
-const CHAT = "0195c6a8-7d2e-7c00-8000-000000000001";
-const ASKED: [type: string, d: object][] = [
-  ["receipt", { chat_id: CHAT, read: 1 }],
-  ["typing", { chat_id: CHAT, active: true }],
-  ["presence.subscribe", { users: ["nobody"] }],
-];
-
-/** Returns which requests a server does not have yet, by asking. */
-export async function missingRequests(url: string, token: string): Promise<Set<string>> {
-  const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`, ["chat.v1.json", `bearer.${token}`]);
-  const answers = new Map<number, string | undefined>();
-  await new Promise<void>((done, fail) => {
-    socket.on("error", fail);
-    socket.on("message", (data) => {
-      const { id, type, d } = JSON.parse(String(data)) as { id?: number; type: string; d: { code?: string } };
-      if (type === "hello") for (const [at, [kind, body]] of ASKED.entries()) ask(at, kind, body);
-      if (id !== undefined) answers.set(id, d.code);
-      if (answers.size === ASKED.length) done();
-    });
-    const ask = (id: number, type: string, d: object): void => socket.send(JSON.stringify({ id, type, d }));
-  });
-  socket.close(1000);
-  return new Set(ASKED.map(([type]) => type).filter((_, at) => answers.get(at) === "not_enabled"));
 }

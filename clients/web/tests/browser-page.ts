@@ -30,11 +30,9 @@ export class Panel {
   readonly element: Locator;
   readonly user: string;
   readonly #page: Page;
-  readonly #hasReceipts: boolean;
 
-  constructor(page: Page, user: string, missing: ReadonlySet<string>) {
+  constructor(page: Page, user: string) {
     this.#page = page;
-    this.#hasReceipts = !missing.has("receipt");
     this.user = user;
     this.element = page.locator(`.panel[data-user="${user}"]`);
   }
@@ -85,10 +83,9 @@ export class Panel {
     await this.composer.press("Escape");
   }
 
-  /** Waits until an own message has this tick, as far as the server tells of ticks. */
+  /** Waits until an own message has this tick. */
   async tick(text: string, tick: string): Promise<void> {
-    const shown = this.#hasReceipts || tick === "sending" ? tick : "sent";
-    await this.message(text).locator(`.tick[data-tick="${shown}"]`).waitFor();
+    await this.message(text).locator(`.tick[data-tick="${tick}"]`).waitFor();
   }
 }
 
@@ -99,22 +96,16 @@ export class Demo {
   /** What the console complained of, and dialogs that no code of ours opened. */
   readonly complaints: string[] = [];
 
-  private constructor(page: Page, missing: ReadonlySet<string>) {
+  private constructor(page: Page) {
     this.page = page;
-    this.ann = new Panel(page, "ann", missing);
-    this.bob = new Panel(page, "bob", missing);
+    this.ann = new Panel(page, "ann");
+    this.bob = new Panel(page, "bob");
   }
 
-  /** Opens the page of a server that lacks these requests. */
-  static async open(
-    browser: Browser,
-    url: string,
-    missing: ReadonlySet<string>,
-    options: BrowserContextOptions = {},
-  ): Promise<Demo> {
+  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Demo> {
     const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, ...options });
     context.setDefaultTimeout(WITHIN_MS);
-    const demo = new Demo(await context.newPage(), missing);
+    const demo = new Demo(await context.newPage());
     demo.page.on("console", (message) => {
       // Failed connections and answers like 404 and 501 are the browser's own words, and part of the tests.
       if (message.type() === "error" && !/Failed to load resource|WebSocket connection/.test(message.text())) {

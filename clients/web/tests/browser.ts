@@ -1,64 +1,40 @@
 /**
- * The page in headless Chromium, against `chatctl local` where CHATCTL names one, else against the fake server.
+ * The page in headless Chromium, as the `chatctl local` that CHATCTL names serves it.
  * SCREENSHOTS is a folder to keep pictures in; CHROMIUM another browser than /usr/bin/chromium.
  */
 
 import assert from "node:assert/strict";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { CHATCTL, missingRequests, Stack } from "../../js/tests/stack.ts";
+import { Stack } from "../../js/tests/stack.ts";
 import { Demo, launch } from "./browser-page.ts";
-import { FakeServer } from "./fake-server.ts";
-import { PageServer } from "./page-server.ts";
-
-interface Behind {
-  url: string;
-  /** Where the page is served, if the server does. */
-  demoUrl: string;
-  token(user: string): Promise<string>;
-  stop(): Promise<void> | void;
-}
-
-async function serverBehind(): Promise<Behind> {
-  if (CHATCTL !== undefined) {
-    const stack = await Stack.start();
-    const { url, demoUrl } = stack;
-    return { url, demoUrl, token: (user) => stack.token(user), stop: () => stack.stop() };
-  }
-  const fake = new FakeServer();
-  const url = await fake.start();
-  return { url, demoUrl: url, token: (user) => Promise.resolve(user), stop: () => fake.stop() };
-}
+import { Network } from "./network.ts";
 
 describe("the demo page", { concurrency: false }, () => {
-  let behind: Behind;
-  let server: PageServer;
+  let stack: Stack;
+  let network: Network;
   let browser: Browser;
   let url: string;
-  /** Requests that the server behind does not have yet. */
-  let missing: Set<string>;
 
   before(async () => {
-    behind = await serverBehind();
-    missing = await missingRequests(behind.url, await behind.token("probe"));
-    server = new PageServer(behind.demoUrl, ["ann", "bob"], (user) => behind.token(user));
-    url = await server.start();
-    assert.equal(server.servesItself, CHATCTL !== undefined, "chatctl serves the page itself");
+    stack = await Stack.start();
+    network = new Network(stack.demoUrl);
+    url = await network.start();
     browser = await launch();
   });
   after(async () => {
     await browser?.close();
-    server?.stop();
-    await behind?.stop();
+    network?.stop();
+    await stack?.stop();
   });
 
   /** Runs a test on a page of its own, and fails it if the console complained. */
-  function onPage(name: string, run: (demo: Demo, t: TestContext) => Promise<void>, options = {}): void {
-    test(name, async (t) => {
-      server.mend();
-      const demo = await (await Demo.open(browser, url, missing, options)).live();
+  function onPage(name: string, run: (demo: Demo) => Promise<void>, options = {}): void {
+    test(name, async () => {
+      network.mend();
+      const demo = await (await Demo.open(browser, url, options)).live();
       try {
-        await run(demo, t);
+        await run(demo);
       } catch (error) {
         await demo.screenshot(`failed ${name}`);
         throw error;
@@ -84,12 +60,8 @@ describe("the demo page", { concurrency: false }, () => {
     await demo.screenshot("2 read");
   });
 
-  onPage("typing and presence are seen by the other", async (demo, t) => {
+  onPage("typing and presence are seen by the other", async (demo) => {
     const { ann, bob } = demo;
-    if (missing.has("typing") || missing.has("presence.subscribe")) {
-      t.skip("this server has no presence and typing yet");
-      return;
-    }
     await ann.open("bob");
     await bob.open("ann");
     await ann.element.locator(".about", { hasText: "online" }).waitFor();
@@ -130,19 +102,18 @@ describe("the demo page", { concurrency: false }, () => {
     await bob.chat("Crew").waitFor();
     await ann.send("all aboard");
     const count = ann.message("all aboard").locator(".count");
-    if (!missing.has("receipt")) await count.and(demo.page.getByText("1 of 2 delivered")).waitFor();
+    await count.and(demo.page.getByText("1 of 2 delivered")).waitFor();
     await bob.open("Crew");
-    if (!missing.has("receipt")) await count.and(demo.page.getByText("1 of 2 read")).waitFor();
+    await count.and(demo.page.getByText("1 of 2 read")).waitFor();
     await ann.message("all aboard").hover();
     await ann.message("all aboard").getByRole("button", { name: "Info" }).click();
     const dialog = ann.element.getByRole("dialog");
-    // A server may not tell it member by member yet: then the dialog says so.
-    await dialog.getByText(/1 of 2 read|does not tell it yet/).waitFor();
+    await dialog.getByText("1 of 2 read").waitFor();
     await demo.screenshot("4 group");
     await dialog.getByRole("button", { name: "Close" }).click();
   });
 
-  onPage("search marks what it finds and leads there, or says that it is not there", async (demo) => {
+  onPage("search marks what it finds and leads there", async (demo) => {
     const { ann } = demo;
     await ann.open("bob");
     const word = `needle${Date.now()}`;
@@ -151,16 +122,14 @@ describe("the demo page", { concurrency: false }, () => {
     await ann.close();
     const search = ann.element.getByLabel("Search messages of ann");
     const found = ann.element.locator(".result mark", { hasText: word });
-    const missing = ann.element.getByText("Search is not available on this server");
-    // An index is seconds behind.
+    // An index is seconds stack.
     const deadline = Date.now() + 15_000;
     do {
       await search.fill("");
       await search.fill(word);
-      await Promise.race([found.waitFor({ timeout: 2_000 }), missing.waitFor({ timeout: 2_000 })]).catch(() => {});
-    } while ((await found.count()) + (await missing.count()) === 0 && Date.now() < deadline);
+      await found.waitFor({ timeout: 2_000 }).catch(() => {});
+    } while ((await found.count()) === 0 && Date.now() < deadline);
     await demo.screenshot("5 search");
-    if ((await missing.count()) > 0) return;
     await found.click();
     await ann.message(word).and(demo.page.locator(":focus")).waitFor();
   });
@@ -172,12 +141,12 @@ describe("the demo page", { concurrency: false }, () => {
     const stamp = Date.now();
     await ann.send(`before ${stamp}`);
     await bob.message(`before ${stamp}`).waitFor();
-    server.cut();
+    network.cut();
     await ann.element.getByRole("button", { name: "Reconnect now" }).waitFor();
     await ann.send(`meanwhile ${stamp}`);
     await ann.tick(`meanwhile ${stamp}`, "sending");
     await demo.screenshot("6 cut");
-    server.mend();
+    network.mend();
     await demo.live();
     await ann.tick(`meanwhile ${stamp}`, "read");
     await bob.message(`meanwhile ${stamp}`).waitFor();
@@ -263,6 +232,8 @@ describe("the demo page", { concurrency: false }, () => {
       .chat("ann")
       .locator(".chat-last", { hasText: `typed ${stamp}` })
       .waitFor();
+    // What has no seq yet offers no actions, and bob may see it before ann hears of it.
+    await ann.tick(`typed ${stamp}`, "delivered");
     await page.keyboard.press("Shift+Tab");
     // The list of messages is one tab stop; its last message offers its actions on the way to it.
     await ann.message(`typed ${stamp}`).getByRole("button", { name: "Delete" }).and(page.locator(":focus")).waitFor();

@@ -7,9 +7,8 @@ import { Conversation } from "../src/model/conversation.ts";
 import { pieces } from "../src/model/highlight.ts";
 import { Inbox } from "../src/model/inbox.ts";
 import { countOf, tickOf } from "../src/model/ticks.ts";
-import { directId } from "./fake-chats.ts";
 
-const CHAT = directId("ann", "bob");
+const CHAT = "0195c6a8-7d2e-5c00-8000-000000000001";
 
 function chat(fields: Partial<Chat> = {}): Chat {
   return {
@@ -110,12 +109,6 @@ test("text is cut at its highlights, and at nothing else", () => {
   assert.equal(cut([3, 7]), "<b>[find]</b> me");
   assert.equal(cut([12, 14], [3, 7]), "<b>[find]</b> [me]");
   assert.equal(cut([3, 7], [5, 9], [7, 7], [10, 99]), "<b>[find]</b> me");
-});
-
-test("direct chats have the id that every part of the system computes", () => {
-  // The same constant is in chat-core/src/id/tests.rs.
-  assert.equal(CHAT, "b369bdc0-9003-5014-8218-1c64e9a468af");
-  assert.equal(CHAT, directId("bob", "ann"));
 });
 
 test("no source turns text into markup", async () => {
