@@ -4,6 +4,7 @@
 //! checked ([`manifest`]), the data directory is taken ([`data_dir`]), settings are made of both ([`settings`]), the
 //! parts are started ([`stack`]) and clients let in ([`front_door`], [`demo`]); a signal ends it the other way round.
 
+mod autoscale;
 mod control;
 mod data_dir;
 mod demo;
@@ -13,11 +14,12 @@ mod manifest;
 mod report;
 mod serve;
 mod settings;
+mod snapshot;
 mod stack;
 mod status_line;
+mod view;
 mod watch;
 
-use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use anyhow::Context as _;
 use chat_core::clock::{Clock as _, SystemClock};
 use chat_core::id::UserId;
 use clap::Args;
-use operator::crd::ChatCluster;
+use operator::crd::{ChatCluster, Period};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +38,7 @@ use tracing_subscriber::EnvFilter;
 use self::data_dir::DataDir;
 use self::report::{DEMO_USERS, Event, Ready, Report};
 use self::settings::{Choices, Settings};
+use self::snapshot::Snapshot;
 use self::stack::Stack;
 use self::status_line::StatusLine;
 use crate::failure::Refused;
@@ -60,6 +63,7 @@ replaced is printed.
 Examples:
   chatctl local -f examples/chatcluster.yaml
   chatctl local -f chatcluster.yaml --gateways 3 --port 9000
+  chatctl local -f chatcluster.yaml --status-every 10s > local.log
   chatctl local -f chatcluster.yaml --data-dir /tmp/chat --json | jq -c 'select(.event == \"ready\")'"
 )]
 pub(crate) struct LocalArgs {
@@ -78,12 +82,15 @@ pub(crate) struct LocalArgs {
     /// Port of the demo page; 0 takes a free one. Absent: the one after the front door's, or a free one.
     #[arg(long, value_name = "PORT")]
     demo_port: Option<u16>,
-    /// Number of gateways. Absent: the manifest's replicas, or its lower bound of autoscaling.
+    /// Number of gateways, whatever the connections. Absent: the manifest's replicas, or as its autoscaling says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     gateways: Option<u16>,
     /// Log filter, as in `info,chat_gateway=debug`. Absent: the manifest's, else `warn`.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG")]
     log: Option<String>,
+    /// Tell this often how the stack is: a whole number and s, m, h or d. A terminal shows it live anyway.
+    #[arg(long, value_name = "PERIOD")]
+    status_every: Option<Period>,
     /// Tell of each event by one JSON object on one line.
     #[arg(long)]
     json: bool,
@@ -108,7 +115,7 @@ fn start_log(line: &StatusLine, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Refused(format!("the log filter {filter:?} is wrong ({error}); write one as in info,chat_gateway=debug"))
     })?;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = status_line::is_coloured();
     let line = line.clone();
     let writer = move || line.clone();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour).init();
@@ -142,11 +149,8 @@ async fn serve(
     let demo = signer.as_ref().map(|_| demo::bind(args.listen, args.demo_port, args.port)).transpose()?;
     let demo_url = demo.as_ref().map(front_door::address).transpose()?.map(|demo| report::url("http", demo) + "/");
 
-    let mut stack = Box::pin(Stack::start(&settings, data)).await?;
+    let mut stack = Box::pin(Stack::start(&settings, data, &report)).await?;
     let control = control::bind(&data.socket())?;
-    for gateway in stack.fleet().list() {
-        report.tell(&Event::Gateway(&gateway))?;
-    }
     report.tell(&Event::Workers { admin_url: &report::url("http", stack.workers_admin_addr()) })?;
     // Dropped at the first signal: from then on nobody new comes in.
     let mut doors = JoinSet::new();
@@ -156,9 +160,20 @@ async fn serve(
     }
     doors.spawn(front_door::run(listener, Arc::clone(stack.fleet())));
     doors.spawn(control::run(control, Arc::clone(stack.fleet())));
+    let (plans, plan) = tokio::sync::watch::channel(None);
+    if let Some(rules) = settings.scaling {
+        doors.spawn(autoscale::run(Arc::clone(stack.fleet()), rules, plans));
+    }
     tell_ready(&report, data, &choices, signer.as_ref(), demo_url, started)?;
+    let now = {
+        let (fleet, workers) = (Arc::clone(stack.fleet()), stack.workers().clone());
+        move || Snapshot::new(&fleet.statuses(), &workers.roles(), plan.borrow().as_ref(), SystemClock.now())
+    };
+    if let Some(every) = args.status_every.as_ref().map(Period::duration) {
+        doors.spawn(tell_status(report.clone(), every, now.clone()));
+    }
     if !args.json {
-        doors.spawn(line.clone().run(Arc::clone(stack.fleet()), stack.workers().clone()));
+        doors.spawn(show_status(line.clone(), now));
     }
 
     let failed = tokio::select! {
@@ -208,6 +223,27 @@ fn tell_ready(
     let after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let admin_token_file = &choices.admin_token_file;
     report.tell(&Event::Ready(Ready { url, ws_url, demo_url, admin_token_file, after_ms, commands }))
+}
+
+/// Shows how the stack is, until it is dropped.
+async fn show_status(line: StatusLine, now: impl Fn() -> Snapshot) {
+    line.open();
+    let mut updates = tokio::time::interval(status_line::UPDATE_EVERY);
+    loop {
+        updates.tick().await;
+        line.show(&now());
+    }
+}
+
+/// Tells how the stack is, until it is dropped or nobody listens.
+async fn tell_status(report: Report, every: Duration, now: impl Fn() -> Snapshot) {
+    let mut updates = tokio::time::interval(every.max(status_line::UPDATE_EVERY));
+    loop {
+        updates.tick().await;
+        if let Err(error) = report.tell(&Event::Status(&now())) {
+            return tracing::warn!(error = format!("{error:#}"), "nothing more is told of the stack");
+        }
+    }
 }
 
 /// The signals that end it: SIGINT (Ctrl-C) and SIGTERM.

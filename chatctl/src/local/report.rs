@@ -8,6 +8,7 @@ use chat_core::id::{ChatId, UserId};
 use serde::Serialize;
 
 use super::settings::Replacement;
+use super::snapshot::Snapshot;
 use super::status_line::StatusLine;
 use super::watch::Block;
 use crate::control::GatewayInfo;
@@ -54,8 +55,46 @@ pub(crate) enum Event<'a> {
     },
     /// Clients may come.
     Ready(Ready<'a>),
+    /// The number of gateways is about to change.
+    Scaling {
+        /// Gateways that are to stay, now.
+        gateways: usize,
+        /// Gateways to get to.
+        desired: u32,
+        /// Connections of all gateways.
+        connections: u64,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A gateway begins to move its connections off.
+    Draining {
+        /// Which.
+        gateway: &'a str,
+        /// Connections it holds.
+        connections: usize,
+        /// Seconds within which it is empty.
+        deadline_s: u64,
+        /// Connections asked to move per second, to begin with.
+        reconnects_per_s: u32,
+    },
+    /// A gateway is empty, or its time was up, and it has stopped.
+    Drained {
+        /// Which.
+        gateway: &'a str,
+        /// Connections that were closed because the time was up.
+        left: usize,
+        /// Milliseconds since its drain began.
+        after_ms: u64,
+    },
+    /// A gateway that moved its connections off takes new ones again.
+    Withdrawn {
+        /// Which.
+        gateway: &'a str,
+    },
     /// The workers do not go on with a partition by themselves.
     Blocked(&'a Block),
+    /// How the stack is, every so often.
+    Status(&'a Snapshot),
     /// The end has begun: nobody new is let in, requests under way are finished.
     Stopping,
     /// All is written and closed.
@@ -156,7 +195,7 @@ fn for_people(event: &Event<'_>) -> anyhow::Result<()> {
         Event::Workers { admin_url } => output::line(&format!("  workers, admin port at {admin_url}")),
         Event::Token { user, token } => output::line(&format!("  token of {user}: {token}")),
         Event::Ready(ready) => {
-            let after = Duration::from_millis(ready.after_ms).as_secs_f32();
+            let after = seconds(ready.after_ms);
             output::line(&format!("{STRONG}ready after {after:.1} s: {} and {}{STRONG:#}", ready.url, ready.ws_url))?;
             output::line(&format!("  bearer token of the admin ports: {}", ready.admin_token_file.display()))?;
             if let Some(demo_url) = &ready.demo_url {
@@ -168,13 +207,32 @@ fn for_people(event: &Event<'_>) -> anyhow::Result<()> {
             ready.commands.iter().try_for_each(|command| output::line(&format!("  {command}")))?;
             output::line("Ctrl-C ends it")
         }
+        Event::Scaling { gateways, desired, connections, reason } => output::line(&format!(
+            "scaling from {gateways} to {desired} gateways at {connections} connections: {reason}"
+        )),
+        Event::Draining { gateway, connections, deadline_s, reconnects_per_s } => output::line(&format!(
+            "  {gateway} moves {connections} connections off, up to {reconnects_per_s} a second, within {deadline_s} s"
+        )),
+        Event::Drained { gateway, left: 0, after_ms } => {
+            output::line(&format!("  {gateway} is empty after {:.1} s and has stopped", seconds(*after_ms)))
+        }
+        Event::Drained { gateway, left, after_ms } => output::line(&format!(
+            "  {gateway} has stopped after {:.1} s; {left} connections that were left were closed",
+            seconds(*after_ms)
+        )),
+        Event::Withdrawn { gateway } => output::line(&format!("  {gateway} takes connections again")),
         Event::Blocked(Block { role, partition, reason }) => {
             output::warning(&format!("the {role} does not go on with partition {partition}: {reason}"));
             Ok(())
         }
+        Event::Status(snapshot) => output::line(&snapshot.line()),
         Event::Stopping => output::line("stopping; Ctrl-C again ends it at once"),
         Event::Stopped => output::line("stopped; the data stays"),
     }
+}
+
+fn seconds(millis: u64) -> f32 {
+    Duration::from_millis(millis).as_secs_f32()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use chat_core::config::{
     Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Rate, Verifier as VerifierConfig,
 };
-use operator::crd::{self, ChatClusterSpec, Gateways, PushContent, Verifier};
+use operator::crd::{self, AutoscalingMode, ChatClusterSpec, Gateways, PushContent, Verifier};
+use operator::scaling::Rules;
 use serde::Serialize;
 
 use crate::token::Claims;
@@ -48,6 +49,8 @@ pub(crate) struct Replacement {
 pub(crate) struct Settings {
     /// Number of gateways to start with, at least 1.
     pub(crate) gateways: usize,
+    /// What decides their number from then on; `None` where it stays as it is but for `chatctl gateways`.
+    pub(crate) scaling: Option<Rules>,
     /// Settings of each gateway, but for its name.
     template: GatewayConfig,
     /// What a token must carry to be taken; `None` where no verifier takes the local key.
@@ -68,6 +71,7 @@ impl Settings {
         let wanted = usize::try_from(spec.gateways.min_replicas()).unwrap_or(usize::MAX);
         Self {
             gateways: choices.gateways.unwrap_or(wanted).max(1),
+            scaling: scaling(&spec.gateways, choices),
             template: template(&spec.gateways, choices),
             claims: claims(&spec.gateways.auth.verifiers),
             search: spec.search_enabled(),
@@ -81,6 +85,12 @@ impl Settings {
     pub(crate) fn gateway(&self, name: &str) -> GatewayConfig {
         GatewayConfig { name: name.to_owned(), ..self.template.clone() }
     }
+}
+
+/// A number that somebody else writes is written by nobody here.
+fn scaling(gateways: &Gateways, choices: &Choices<'_>) -> Option<Rules> {
+    let follows = gateways.autoscaling.mode == AutoscalingMode::Connections && choices.gateways.is_none();
+    follows.then(|| Rules::of(gateways))
 }
 
 fn template(gateways: &Gateways, choices: &Choices<'_>) -> GatewayConfig {

@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::DataDir;
 use super::fleet::Fleet;
+use super::report::Report;
 use super::settings::{LOCAL_ANY, PARTITIONS, Settings};
 use super::{front_door, serve};
 
@@ -55,7 +56,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Opens the engines and starts everything; returns when every gateway takes connections.
-    pub(crate) async fn start(settings: &Settings, data: &DataDir) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: &Settings, data: &DataDir, report: &Report) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let db = open_database(&data.engines(), Arc::clone(&clock)).await?;
         let index = if settings.search { Some(open_index(&data.search_index()).await?) } else { None };
@@ -103,7 +104,7 @@ impl Stack {
             positions: Arc::new(InProcessPositions::new()),
             search,
         };
-        let fleet = Arc::new(Fleet::new(settings.clone(), ports, clock));
+        let fleet = Arc::new(Fleet::new(settings.clone(), ports, clock, report.clone()));
         for _ in 0..settings.gateways {
             fleet.add().await?;
         }

@@ -7,3 +7,4 @@ mod http;
 mod life;
 mod process;
 mod refusals;
+mod scaling;

@@ -64,7 +64,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    const SPAN: Duration = Duration::from_secs(300);
+    const SPAN: Duration = Duration::from_mins(5);
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
