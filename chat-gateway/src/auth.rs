@@ -7,16 +7,21 @@ use chat_core::codes::{CloseCode, ErrorCode};
 use chat_core::frame::Fault;
 use chat_core::id::UserId;
 
+mod jwks;
 mod keys;
 mod scope;
 mod verifier;
 
+pub use jwks::{FetchError, SetError};
 pub(crate) use scope::Scopes;
 pub use verifier::ConfigError;
 pub(crate) use verifier::Verifiers;
 
 /// Largest token taken, in bytes.
 pub(crate) const MAX_TOKEN_BYTES: usize = 4 * 1024;
+
+/// When to try again with a token that could not be judged.
+const UNSURE_RETRY_MS: u64 = 2_000;
 
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub(crate) enum Refused {
     Expired,
     /// It is from before its user was signed out by an administrator.
     Revoked,
+    /// It cannot be judged: its issuer's keys cannot be fetched now.
+    Unsure,
 }
 
 impl Refused {
@@ -46,6 +53,8 @@ impl Refused {
             Self::Bad(why) => Fault::new(ErrorCode::BadToken, why),
             Self::Expired => Fault::of(ErrorCode::TokenExpired),
             Self::Revoked => Fault::new(ErrorCode::BadToken, "the token was revoked: sign in again"),
+            Self::Unsure => Fault::new(ErrorCode::Unavailable, "the keys of the token's issuer cannot be fetched now")
+                .retry_after(UNSURE_RETRY_MS),
         }
     }
 
@@ -55,6 +64,8 @@ impl Refused {
             Self::Bad(_) => CloseCode::BadToken,
             Self::Expired => CloseCode::TokenExpired,
             Self::Revoked => CloseCode::Revoked,
+            // As before the upgrade, where a gateway without keys is not ready: another one may have them.
+            Self::Unsure => CloseCode::OverCapacity,
         }
     }
 }
@@ -65,6 +76,7 @@ impl fmt::Display for Refused {
             Self::Bad(why) => f.write_str(why),
             Self::Expired => f.write_str("the token has expired"),
             Self::Revoked => f.write_str("the token was revoked"),
+            Self::Unsure => f.write_str("the keys of the token's issuer cannot be fetched"),
         }
     }
 }

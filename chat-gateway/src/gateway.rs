@@ -86,6 +86,10 @@ impl Gateway {
         state.tasks.spawn(revocation::run(Arc::clone(&state)));
         state.tasks.spawn(receipts::run(Arc::clone(&state)));
         state.tasks.spawn(sweep::run(Arc::clone(&state)));
+        state.tasks.spawn({
+            let state = Arc::clone(&state);
+            async move { state.verifiers.run(state.shutdown.clone()).await }
+        });
         state.tasks.spawn(drain::run(Arc::clone(&state)));
         state.tasks.spawn(http::serve::accept(Arc::clone(&state), router, public.0));
         let admin_router = admin::router(Arc::clone(&state));

@@ -36,7 +36,7 @@ mod typing;
 mod view;
 
 pub use admin::{Formats, Status};
-pub use auth::ConfigError;
+pub use auth::{ConfigError, FetchError, SetError};
 pub use drain::{DrainRequest, DrainStatus};
 pub use gateway::{Gateway, Handle, Running, StartError};
 pub use state::Ports;

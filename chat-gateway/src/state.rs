@@ -203,7 +203,8 @@ impl State {
 
     /// Returns whether new clients should be sent here.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_subscribed.load(Relaxed) && !self.drains.is_draining() && !self.shutdown.is_cancelled()
+        let can_serve = self.is_subscribed.load(Relaxed) && self.verifiers.have_keys();
+        can_serve && !self.drains.is_draining() && !self.shutdown.is_cancelled()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the keys of a verifier come from. JWK sets are the second source; the enum is the seam for them.
+//! Where the keys of a verifier come from: a file with a shared secret, or an address with public keys.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,6 +7,7 @@ use chat_core::config::{Algorithm, KeySource};
 use jsonwebtoken::DecodingKey;
 
 use super::ConfigError;
+use super::jwks::Published;
 
 /// Shortest shared secret taken: RFC 7518 section 3.2 asks for at least the hash's own length.
 const MIN_SECRET_BYTES: usize = 32;
@@ -16,33 +17,51 @@ const MIN_SECRET_BYTES: usize = 32;
 pub(super) enum Keys {
     /// A shared secret in a file.
     Shared(SharedSecret),
+    /// Public keys behind an address.
+    Published(Published),
 }
 
 impl Keys {
-    /// Opens a source. Blocks on one small file.
+    /// Opens a source. Blocks on small files.
     pub(super) fn open(verifier: &str, algorithms: &[Algorithm], source: &KeySource) -> Result<Self, ConfigError> {
-        match source {
+        let is_shared = |algorithm: &Algorithm| *algorithm == Algorithm::HS256;
+        // A public key taken for a shared secret would let anyone sign (RFC 8725 section 2.1).
+        let (do_fit, keys) = match source {
             KeySource::Hs256File(path) => {
-                if algorithms != [Algorithm::HS256] {
-                    return Err(ConfigError::Algorithms { verifier: verifier.to_owned() });
-                }
-                SharedSecret::open(verifier, path).map(Self::Shared)
+                (algorithms.iter().all(is_shared), SharedSecret::open(verifier, path).map(Self::Shared))
             }
-            KeySource::Jwks { .. } => Err(ConfigError::KeySource { verifier: verifier.to_owned() }),
+            KeySource::Jwks { url, ca_file } => (
+                !algorithms.iter().any(is_shared),
+                Published::open(verifier, url, ca_file.as_deref()).map(Self::Published),
+            ),
+        };
+        if algorithms.is_empty() || !do_fit {
+            return Err(ConfigError::Algorithms { verifier: verifier.to_owned() });
         }
+        keys
     }
 
-    /// Returns the key that a token with this `kid` is checked with.
-    pub(super) fn find(&self, _kid: Option<&str>) -> Arc<DecodingKey> {
+    /// Returns whether tokens can be checked at all.
+    pub(super) fn are_known(&self) -> bool {
         match self {
-            Self::Shared(secret) => secret.current(),
+            Self::Shared(_) => true,
+            Self::Published(keys) => keys.is_known(),
         }
     }
 
-    /// Reads the source again where it changed; on an error the old keys stay. Blocks on one small file.
+    /// Returns the keys that a token with this algorithm and `kid` may be signed with.
+    pub(super) fn find(&self, algorithm: jsonwebtoken::Algorithm, kid: Option<&str>) -> Vec<Arc<DecodingKey>> {
+        match self {
+            Self::Shared(secret) => vec![secret.current()],
+            Self::Published(keys) => keys.find(algorithm, kid),
+        }
+    }
+
+    /// Reads a file again where it changed; on an error the old keys stay. Blocks on one small file.
     pub(super) fn reload(&self) -> Result<bool, ConfigError> {
         match self {
             Self::Shared(secret) => secret.reload(),
+            Self::Published(_) => Ok(false),
         }
     }
 }

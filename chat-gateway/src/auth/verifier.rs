@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use chat_core::clock::Time;
 use chat_core::config::{Algorithm, AuthConfig};
 use chat_core::id::UserId;
+use futures_util::future::join_all;
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Header, Validation, decode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::keys::Keys;
-use super::{Identity, MAX_TOKEN_BYTES, Refused, Scopes};
+use super::{FetchError, Identity, MAX_TOKEN_BYTES, Refused, Scopes};
 
 /// Why the verifiers cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -38,16 +40,20 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The algorithms do not fit the keys.
-    #[error("verifier {verifier}: the algorithms do not fit its keys; a shared secret is for HS256 alone")]
+    #[error(
+        "verifier {verifier}: the algorithms do not fit its keys; a shared secret is for HS256, and for that alone"
+    )]
     Algorithms {
         /// The verifier.
         verifier: String,
     },
-    /// This version does not read such keys.
-    #[error("verifier {verifier}: this version reads keys from a file only")]
-    KeySource {
+    /// The address of published keys, or the file of its authorities, cannot be used.
+    #[error("the keys of verifier {verifier}")]
+    Address {
         /// The verifier.
         verifier: String,
+        /// Why.
+        source: FetchError,
     },
 }
 
@@ -63,8 +69,23 @@ struct Verifier {
     user_claim: String,
     issuer: Option<String>,
     leeway_ms: u64,
-    validation: Validation,
+    /// One for each algorithm taken, because the library wants all of one to be of one family.
+    validations: Vec<(jsonwebtoken::Algorithm, Validation)>,
     keys: Keys,
+}
+
+/// Why one verifier does not take a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Refused(Refused),
+    /// None of the keys at hand made the signature, but one of tomorrow's may have.
+    UnknownKey,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 /// The claims read before a signature is checked, to choose the verifier and for nothing else.
@@ -84,15 +105,30 @@ impl Verifiers {
                 user_claim: verifier.user_claim.clone(),
                 issuer: verifier.issuer.clone(),
                 leeway_ms: verifier.leeway_seconds * 1000,
-                validation: validation(verifier),
+                validations: verifier.algorithms.iter().map(|taken| validation(verifier, *taken)).collect(),
                 keys,
             })
         };
         Ok(Self { verifiers: config.verifiers.iter().map(open).collect::<Result<_, _>>()? })
     }
 
-    /// Checks a token: by the verifiers of its issuer, then by those without one, in order.
-    pub(crate) fn verify(&self, token: &str, now: Time) -> Result<Identity, Refused> {
+    /// Fetches published keys until the gateway stops.
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
+        let published = self.verifiers.iter().filter_map(|verifier| match &verifier.keys {
+            Keys::Shared(_) => None,
+            Keys::Published(keys) => Some(keys.run(shutdown.clone())),
+        });
+        join_all(published).await;
+    }
+
+    /// Returns whether every verifier has keys, so that no good token is refused here which another gateway takes.
+    pub(crate) fn have_keys(&self) -> bool {
+        self.verifiers.iter().all(|verifier| verifier.keys.are_known())
+    }
+
+    /// Checks a token: by the verifiers of its issuer, then by those without one, in order. Waits a few seconds where
+    /// its key has to be fetched first.
+    pub(crate) async fn verify(&self, token: &str, now: Time) -> Result<Identity, Refused> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refused::Bad("the token is larger than 4 KiB"));
         }
@@ -103,10 +139,20 @@ impl Verifiers {
         let of_any =
             self.verifiers.iter().filter(|verifier| verifier.issuer.is_none() && verifier.issuer.as_deref() != issuer);
         let mut refused = Refused::Bad("no verifier takes the token's issuer");
+        let mut to_learn = Vec::new();
         for verifier in of_issuer.chain(of_any) {
-            match verifier.verify(token, now) {
+            match verifier.verify(token, &unverified.header, now) {
                 Ok(identity) => return Ok(identity),
+                Err(Failure::UnknownKey) => to_learn.push(verifier),
                 // An expired token had a good signature, so that is the more helpful answer.
+                Err(Failure::Refused(why)) if refused != Refused::Expired => refused = why,
+                Err(Failure::Refused(_)) => {}
+            }
+        }
+        for verifier in to_learn {
+            let learned = verifier.learn(token, &unverified.header, now).await;
+            match learned {
+                Ok(identity) => return Ok(identity),
                 Err(why) if refused != Refused::Expired => refused = why,
                 Err(_) => {}
             }
@@ -128,9 +174,10 @@ impl Verifiers {
     }
 }
 
-fn validation(verifier: &chat_core::config::Verifier) -> Validation {
+fn validation(verifier: &chat_core::config::Verifier, taken: Algorithm) -> (jsonwebtoken::Algorithm, Validation) {
+    let taken = algorithm(taken);
     let mut validation = Validation {
-        algorithms: verifier.algorithms.iter().copied().map(algorithm).collect(),
+        algorithms: vec![taken],
         required_spec_claims: HashSet::new(),
         validate_exp: false,
         validate_nbf: false,
@@ -145,7 +192,7 @@ fn validation(verifier: &chat_core::config::Verifier) -> Validation {
         validation.set_audience(&[audience]);
         validation.required_spec_claims.insert("aud".to_owned());
     }
-    validation
+    (taken, validation)
 }
 
 fn algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
@@ -160,18 +207,50 @@ fn algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     }
 }
 
+const WRONG_SIGNATURE: Refused = Refused::Bad("the token's signature is wrong");
+
 impl Verifier {
-    fn verify(&self, token: &str, now: Time) -> Result<Identity, Refused> {
-        let header = decode_header(token).map_err(|_| Refused::Bad("the token's header cannot be read"))?;
-        let key = self.keys.find(header.kid.as_deref());
-        let claims = decode::<Map<String, Value>>(token, &key, &self.validation)
-            .map_err(|error| Refused::Bad(reason(error.kind())))?
-            .claims;
-        let expires_at = time(&claims, "exp")?.ok_or(Refused::Bad("the token has no `exp`"))?;
+    /// Fetches the keys, then checks again.
+    async fn learn(&self, token: &str, header: &Header, now: Time) -> Result<Identity, Refused> {
+        let Keys::Published(keys) = &self.keys else { return Err(WRONG_SIGNATURE) };
+        if !keys.learn().await {
+            return Err(Refused::Unsure);
+        }
+        self.verify(token, header, now).map_err(|failure| match failure {
+            Failure::Refused(why) => why,
+            Failure::UnknownKey => Refused::Bad("the token's issuer publishes no such key"),
+        })
+    }
+
+    /// Checks a token with the keys at hand.
+    fn verify(&self, token: &str, header: &Header, now: Time) -> Result<Identity, Failure> {
+        let pinned = self.validations.iter().find(|(algorithm, _)| *algorithm == header.alg);
+        let (_, validation) = pinned.ok_or(Refused::Bad("the token's algorithm is not taken"))?;
+        let claims = self.claims(token, header, validation)?;
+        Ok(self.identity(&claims, now)?)
+    }
+
+    fn claims(&self, token: &str, header: &Header, validation: &Validation) -> Result<Map<String, Value>, Failure> {
+        let keys = self.keys.find(header.alg, header.kid.as_deref());
+        let has_candidates = !keys.is_empty();
+        for key in keys {
+            match decode::<Map<String, Value>>(token, &key, validation) {
+                Ok(decoded) => return Ok(decoded.claims),
+                Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
+                Err(error) => return Err(Refused::Bad(reason(error.kind())).into()),
+            }
+        }
+        // Of a named key the signature is wrong; where none is named it may be that of a key not seen yet.
+        let is_named = header.kid.is_some() || matches!(self.keys, Keys::Shared(_));
+        Err(if has_candidates && is_named { WRONG_SIGNATURE.into() } else { Failure::UnknownKey })
+    }
+
+    fn identity(&self, claims: &Map<String, Value>, now: Time) -> Result<Identity, Refused> {
+        let expires_at = time(claims, "exp")?.ok_or(Refused::Bad("the token has no `exp`"))?;
         if expires_at.plus_millis(self.leeway_ms) <= now {
             return Err(Refused::Expired);
         }
-        if time(&claims, "nbf")?.is_some_and(|from| from > now.plus_millis(self.leeway_ms)) {
+        if time(claims, "nbf")?.is_some_and(|from| from > now.plus_millis(self.leeway_ms)) {
             return Err(Refused::Bad("the token is not valid yet"));
         }
         let user = claims.get(&self.user_claim).and_then(Value::as_str).and_then(|text| UserId::new(text).ok());
@@ -181,7 +260,7 @@ impl Verifier {
             Some(Value::String(scope)) => Scopes::parse(scope),
             Some(_) => return Err(Refused::Bad("the token's `scope` is not a string")),
         };
-        Ok(Identity { user, scopes, issued_at: time(&claims, "iat")?, expires_at })
+        Ok(Identity { user, scopes, issued_at: time(claims, "iat")?, expires_at })
     }
 }
 
@@ -197,10 +276,8 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, Refused
 
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidSignature => "the token's signature is wrong",
         ErrorKind::InvalidIssuer => "the token is of another issuer",
         ErrorKind::InvalidAudience => "the token is for another audience",
-        ErrorKind::InvalidAlgorithm => "the token's algorithm is not taken",
         ErrorKind::MissingRequiredClaim(_) => "the token lacks a required claim",
         _ => "the token cannot be read",
     }

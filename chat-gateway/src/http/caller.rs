@@ -61,7 +61,7 @@ async fn identify(parts: &Parts, state: &State, wanted: Scopes) -> Result<Identi
 
 async fn verify(parts: &Parts, state: &State) -> Result<Identity, Fault> {
     let token = bearer(&parts.headers).ok_or_else(|| Fault::of(ErrorCode::Unauthenticated))?;
-    let identity = state.verifiers.verify(token, state.clock.now()).map_err(Refused::fault)?;
+    let identity = state.verifiers.verify(token, state.clock.now()).await.map_err(Refused::fault)?;
     if revocation::is_revoked(state, &identity).await.map_err(store_fault)? {
         return Err(Refused::Revoked.fault());
     }

@@ -53,7 +53,10 @@ pub(super) async fn upgrade(
         return Problem::from(Fault::of(ErrorCode::OverCapacity).retry_after(retry_after_ms)).into_response();
     };
     let token = bearer(&headers).or(offered.token);
-    let token = token.map(|token| state.verifiers.verify(token, state.clock.now()));
+    let token = match token {
+        Some(token) => Some(state.verifiers.verify(token, state.clock.now()).await),
+        None => None,
+    };
     if offered.has_ours {
         upgrade.set_selected_protocol(HeaderValue::from_static(SUBPROTOCOL));
     }

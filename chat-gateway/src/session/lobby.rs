@@ -43,7 +43,7 @@ async fn serve(state: &State, socket: &mut impl Socket) -> Result<Admitted, End>
         }
         let answer = match decode(&text) {
             Ok(ClientFrame { id, request: Request::Auth(auth) }) => {
-                let verified = state.verifiers.verify(&auth.token, state.clock.now());
+                let verified = state.verifiers.verify(&auth.token, state.clock.now()).await;
                 return verified
                     .map(|identity| Admitted { identity, auth_id: id })
                     .map_err(|refused| End::Close(refused.close_code()));

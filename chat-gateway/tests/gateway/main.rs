@@ -9,6 +9,7 @@ mod harness;
 mod polling;
 mod presence;
 mod product;
+mod published_keys;
 mod receipts;
 mod rest;
 mod sending;

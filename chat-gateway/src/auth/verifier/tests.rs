@@ -35,22 +35,22 @@ fn token(secret: &[u8], claims: &Value) -> String {
     encode(&Header::default(), claims, &EncodingKey::from_secret(secret)).unwrap()
 }
 
-fn verify(setup: &Setup, claims: &Value) -> Result<Identity, Refused> {
-    setup.verifiers.verify(&token(SECRET, claims), Time::from_millis(NOW))
+async fn verify(setup: &Setup, claims: &Value) -> Result<Identity, Refused> {
+    setup.verifiers.verify(&token(SECRET, claims), Time::from_millis(NOW)).await
 }
 
-#[test]
-fn a_good_token_names_its_user() {
+#[tokio::test]
+async fn a_good_token_names_its_user() {
     let setup = setup(|_| {});
     let exp = NOW / 1000 + 60;
-    let identity = verify(&setup, &json!({"sub": "ann", "exp": exp, "scope": "read openid"})).unwrap();
+    let identity = verify(&setup, &json!({"sub": "ann", "exp": exp, "scope": "read openid"})).await.unwrap();
     assert_eq!(identity.user.as_str(), "ann");
     assert_eq!(identity.scopes, Scopes::READ);
     assert_eq!(identity.expires_at.millis(), exp * 1000);
 }
 
-#[test]
-fn bad_tokens_are_refused() {
+#[tokio::test]
+async fn bad_tokens_are_refused() {
     let setup = setup(|_| {});
     let exp = NOW / 1000 + 60;
     for claims in [
@@ -62,26 +62,26 @@ fn bad_tokens_are_refused() {
         json!({"sub": "ann", "exp": exp, "aud": "another"}),
         json!({"sub": "ann", "exp": exp, "scope": ["read"]}),
     ] {
-        assert!(matches!(verify(&setup, &claims), Err(Refused::Bad(_))), "{claims}");
+        assert!(matches!(verify(&setup, &claims).await, Err(Refused::Bad(_))), "{claims}");
     }
     let now = Time::from_millis(NOW);
     let claims = json!({"sub": "ann", "exp": exp});
     let other = token(b"another secret of at least 32 bytes", &claims);
-    assert_eq!(setup.verifiers.verify(&other, now), Err(Refused::Bad("the token's signature is wrong")));
+    assert_eq!(setup.verifiers.verify(&other, now).await, Err(Refused::Bad("the token's signature is wrong")));
     let none = format!("eyJhbGciOiJub25lIn0.{}.", token(SECRET, &claims).split('.').nth(1).unwrap());
-    assert!(setup.verifiers.verify(&none, now).is_err());
-    assert!(setup.verifiers.verify("", now).is_err());
+    assert!(setup.verifiers.verify(&none, now).await.is_err());
+    assert!(setup.verifiers.verify("", now).await.is_err());
 }
 
-#[test]
-fn an_expired_token_is_told_from_a_bad_one() {
+#[tokio::test]
+async fn an_expired_token_is_told_from_a_bad_one() {
     let setup = setup(|_| {});
-    assert!(verify(&setup, &json!({"sub": "ann", "exp": NOW / 1000 - 29})).is_ok());
-    assert_eq!(verify(&setup, &json!({"sub": "ann", "exp": NOW / 1000 - 30})), Err(Refused::Expired));
+    assert!(verify(&setup, &json!({"sub": "ann", "exp": NOW / 1000 - 29})).await.is_ok());
+    assert_eq!(verify(&setup, &json!({"sub": "ann", "exp": NOW / 1000 - 30})).await, Err(Refused::Expired));
 }
 
-#[test]
-fn issuer_and_audience_are_required_where_configured() {
+#[tokio::test]
+async fn issuer_and_audience_are_required_where_configured() {
     let setup = setup(|verifier| {
         verifier.issuer = Some("https://id.example".to_owned());
         verifier.audience = Some("chat".to_owned());
@@ -89,24 +89,24 @@ fn issuer_and_audience_are_required_where_configured() {
     });
     let exp = NOW / 1000 + 60;
     let good = json!({"uid": "ann", "exp": exp, "iss": "https://id.example", "aud": ["chat", "mail"]});
-    assert!(verify(&setup, &good).is_ok());
+    assert!(verify(&setup, &good).await.is_ok());
     for missing in ["iss", "aud", "uid"] {
         let mut claims = good.clone();
         claims.as_object_mut().unwrap().remove(missing);
-        assert!(verify(&setup, &claims).is_err(), "{missing}");
+        assert!(verify(&setup, &claims).await.is_err(), "{missing}");
     }
 }
 
-#[test]
-fn a_changed_secret_is_taken_and_a_broken_one_is_not() {
+#[tokio::test]
+async fn a_changed_secret_is_taken_and_a_broken_one_is_not() {
     let setup = setup(|_| {});
     let claims = json!({"sub": "ann", "exp": NOW / 1000 + 60});
     std::fs::write(setup.file.path(), "short").unwrap();
     setup.verifiers.reload();
-    assert!(verify(&setup, &claims).is_ok());
+    assert!(verify(&setup, &claims).await.is_ok());
     let next = b"the next secret, of at least 32 bytes";
     std::fs::write(setup.file.path(), [next.as_slice(), b"\n"].concat()).unwrap();
     setup.verifiers.reload();
-    assert!(verify(&setup, &claims).is_err());
-    assert!(setup.verifiers.verify(&token(next, &claims), Time::from_millis(NOW)).is_ok());
+    assert!(verify(&setup, &claims).await.is_err());
+    assert!(setup.verifiers.verify(&token(next, &claims), Time::from_millis(NOW)).await.is_ok());
 }

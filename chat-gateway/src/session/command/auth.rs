@@ -14,7 +14,7 @@ use crate::view::store_fault;
 /// Takes the new token. A refused one leaves the session with its old one; one of another user or without the scope
 /// to read closes it.
 pub(super) async fn renew(state: &State, session: &Session, auth: &Auth) -> Result<Ack, Fault> {
-    let identity = state.verifiers.verify(&auth.token, state.clock.now()).map_err(Refused::fault)?;
+    let identity = state.verifiers.verify(&auth.token, state.clock.now()).await.map_err(Refused::fault)?;
     if identity.user != session.user || !identity.scopes.allow(Scopes::READ) {
         session.close(CloseCode::Forbidden);
         return Err(Fault::new(ErrorCode::Forbidden, "a session is renewed by its own user, with the scope to read"));
