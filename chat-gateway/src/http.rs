@@ -1,5 +1,6 @@
 //! The public HTTP service: the router, and what every answer has in common.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,8 +8,11 @@ use axum::extract::{Request, State as Shared};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
+use chat_core::codes::ErrorCode;
+use chat_core::frame::Fault;
+use futures_util::FutureExt;
 
 use crate::state::State;
 
@@ -74,7 +78,10 @@ async fn finish(Shared(state): Shared<Arc<State>>, request: Request, next: Next)
     let origin = cors::allowed(&state.config.allowed_origins, request.headers());
     let mut response = match cors::preflight(&request) {
         Some(preflight) => preflight,
-        None => next.run(request).await,
+        None => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(request_id, "a handler panicked");
+            Problem::from(Fault::of(ErrorCode::Internal)).into_response()
+        }),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         state.metrics.error(problem.fault.code);

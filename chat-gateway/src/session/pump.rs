@@ -3,6 +3,7 @@
 //! One poll takes everything queued, feeds it and flushes once, so that system calls per delivery fall as load rises.
 //! Reading goes on while writing is stuck: a slow reader still shows signs of life and may still send.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use chat_core::codes::{CloseCode, ErrorCode};
 use chat_core::frame::client::Undecodable;
 use chat_core::frame::{Fault, Push, Reply, Request, decode, push_json, reply_json};
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 
 use super::Session;
 use super::command::{Commands, Done, kind};
@@ -81,7 +82,9 @@ impl<S: Socket> Pump<S> {
 
     /// Runs the session to its end, and says how it ended.
     pub(crate) async fn run(mut self) -> End {
-        let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let polling = AssertUnwindSafe(std::future::poll_fn(|cx| self.poll(cx))).catch_unwind();
+        // A defect ends one session, by its code; what is shared was never held over a poll.
+        let end = polling.await.unwrap_or(End::Close(CloseCode::Internal));
         self.commands = None;
         self.session.end();
         // Boxed: every idle session would carry the size of these futures.

@@ -154,7 +154,12 @@ impl Stack {
 
 /// Waits for a condition.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let waited = timeout(PATIENCE, async {
+    until_within(PATIENCE, what, condition).await;
+}
+
+/// Waits for a condition that may take longer than most.
+pub(crate) async fn until_within(patience: Duration, what: &str, condition: impl Fn() -> bool) {
+    let waited = timeout(patience, async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

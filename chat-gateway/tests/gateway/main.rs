@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod broken;
+mod codes;
 mod connecting;
 mod delivery;
 mod drain;

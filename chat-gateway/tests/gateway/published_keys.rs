@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 use crate::harness::*;
 
 /// A key pair of an issuer.
-struct Pair {
+pub(crate) struct Pair {
     algorithm: Algorithm,
     kid: Option<&'static str>,
     private: EncodingKey,
 }
 
 impl Pair {
-    fn new(algorithm: Algorithm, kid: Option<&'static str>) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, kid: Option<&'static str>) -> Self {
         let random = SystemRandom::new();
         let private = match algorithm {
             Algorithm::ES256 => {
@@ -66,7 +66,7 @@ impl Pair {
         encode(&header, &json!({ "sub": user, "exp": exp }), &self.private).unwrap()
     }
 
-    fn sign(&self, user: &str) -> String {
+    pub(crate) fn sign(&self, user: &str) -> String {
         self.sign_as(self.algorithm, user)
     }
 }
@@ -75,14 +75,14 @@ impl Pair {
 type Answers = Arc<Mutex<(StatusCode, String, usize)>>;
 
 /// An issuer's server.
-struct Issuer {
+pub(crate) struct Issuer {
     answers: Answers,
     port: u16,
     server: JoinHandle<()>,
 }
 
 impl Issuer {
-    async fn start(keys: &[&Pair]) -> Self {
+    pub(crate) async fn start(keys: &[&Pair]) -> Self {
         let answers = Answers::new(Mutex::new((StatusCode::OK, String::new(), 0)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -96,7 +96,7 @@ impl Issuer {
         self.answer(StatusCode::OK, json!({ "keys": keys }).to_string());
     }
 
-    fn answer(&self, status: StatusCode, body: String) {
+    pub(crate) fn answer(&self, status: StatusCode, body: String) {
         let mut answers = self.answers.lock().unwrap();
         (answers.0, answers.1) = (status, body);
     }
@@ -105,7 +105,7 @@ impl Issuer {
         self.answers.lock().unwrap().2
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/keys", self.port)
     }
 }
@@ -126,7 +126,7 @@ fn serve(listener: TcpListener, answers: Answers) -> JoinHandle<()> {
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })
 }
 
-fn take(config: &mut GatewayConfig, url: String, algorithms: &[config::Algorithm]) {
+pub(crate) fn take(config: &mut GatewayConfig, url: String, algorithms: &[config::Algorithm]) {
     let verifier = &mut config.auth.verifiers[0];
     verifier.algorithms = algorithms.to_vec();
     verifier.keys = KeySource::Jwks { url, ca_file: None };

@@ -1,0 +1,143 @@
+//! Ports that fail as told, in front of those that work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use chat_core::id::{ChatId, Rev, Seq, UserId};
+use chat_core::message_log::{Append, Appended, Consumer, Entry, LogError, MessageLog, Position, Topic};
+use chat_core::message_store::{
+    ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, MessageStore, Order, Roster, Row, SeqRange, StoreError,
+    StoredMessage,
+};
+use uuid::Uuid;
+
+/// What a read of the store comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Works,
+    Unavailable,
+    Corrupt,
+    Panics,
+}
+
+/// A store for gateways.
+#[derive(Debug)]
+pub(crate) struct MoodyStore {
+    store: Arc<dyn MessageStore>,
+    mood: AtomicU8,
+}
+
+impl MoodyStore {
+    pub(crate) fn new(store: Arc<dyn MessageStore>) -> Self {
+        Self { store, mood: AtomicU8::new(Mood::Works as u8) }
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.mood.store(mood as u8, SeqCst);
+    }
+
+    fn ask(&self) -> Result<&dyn MessageStore, StoreError> {
+        let mood = self.mood.load(SeqCst);
+        assert!(mood != Mood::Panics as u8, "the defect that the test asked for");
+        if mood == Mood::Unavailable as u8 {
+            Err(StoreError::Unavailable("as told".to_owned()))
+        } else if mood == Mood::Corrupt as u8 {
+            Err(StoreError::Corrupt("as told".to_owned()))
+        } else {
+            Ok(&*self.store)
+        }
+    }
+}
+
+#[async_trait]
+impl MessageStore for MoodyStore {
+    async fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.ask()?.write_rows(rows).await
+    }
+
+    async fn write_states(&self, states: Vec<(ChatId, ChatState)>) -> Result<(), StoreError> {
+        self.ask()?.write_states(states).await
+    }
+
+    async fn states(&self, chats: &[ChatId]) -> Result<Vec<Option<ChatState>>, StoreError> {
+        self.ask()?.states(chats).await
+    }
+
+    async fn header(&self, chat: ChatId) -> Result<Option<ChatHeader>, StoreError> {
+        self.ask()?.header(chat).await
+    }
+
+    async fn roster(&self, chat: ChatId, at: Position) -> Result<Option<Arc<Roster>>, StoreError> {
+        self.ask()?.roster(chat, at).await
+    }
+
+    async fn roster_before(&self, chat: ChatId, position: Position) -> Result<Option<Arc<Roster>>, StoreError> {
+        self.ask()?.roster_before(chat, position).await
+    }
+
+    async fn ids(&self, keys: &[IdKey]) -> Result<Vec<Option<IdRow>>, StoreError> {
+        self.ask()?.ids(keys).await
+    }
+
+    async fn messages(
+        &self,
+        chat: ChatId,
+        range: SeqRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        self.ask()?.messages(chat, range, order, limit).await
+    }
+
+    async fn changes(&self, chat: ChatId, after: Rev, upto: Rev, limit: usize) -> Result<Vec<(Rev, Seq)>, StoreError> {
+        self.ask()?.changes(chat, after, upto, limit).await
+    }
+
+    async fn members(&self, chat: ChatId) -> Result<Vec<MemberRow>, StoreError> {
+        self.ask()?.members(chat).await
+    }
+
+    async fn memberships(&self, user: &UserId, chats: &[ChatId]) -> Result<Vec<Option<MemberRow>>, StoreError> {
+        self.ask()?.memberships(user, chats).await
+    }
+
+    async fn inbox(&self, user: &UserId) -> Result<Vec<InboxRow>, StoreError> {
+        self.ask()?.inbox(user).await
+    }
+
+    async fn restore_epoch(&self) -> Result<Uuid, StoreError> {
+        self.ask()?.restore_epoch().await
+    }
+}
+
+/// A log that takes nothing more.
+#[derive(Debug)]
+pub(crate) struct FullLog(pub(crate) Arc<dyn MessageLog>);
+
+#[async_trait]
+impl MessageLog for FullLog {
+    fn partitions(&self, topic: Topic) -> u32 {
+        self.0.partitions(topic)
+    }
+
+    async fn append(&self, _: Append) -> Result<Appended, LogError> {
+        Err(LogError::Full)
+    }
+
+    async fn append_all(&self, _: Vec<Append>) -> Result<Vec<Appended>, LogError> {
+        Err(LogError::Full)
+    }
+
+    async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
+        self.0.subscribe(topic, group).await
+    }
+
+    async fn read(&self, topic: Topic, partition: u32, offset: u64, limit: usize) -> Result<Vec<Entry>, LogError> {
+        self.0.read(topic, partition, offset, limit).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.0.end(topic, partition).await
+    }
+}
