@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
@@ -87,10 +87,15 @@ async fn finish(Shared(state): Shared<Arc<State>>, request: Request, next: Next)
         state.metrics.error(problem.fault.code);
         response = problem.render(&response, &request_id);
     }
+    let status = response.status();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);
+    }
+    // A client that keeps its connection would come back to a gateway that moves its clients off.
+    if state.drains.is_draining() && status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     cors::decorate(headers, origin);
     response

@@ -1,7 +1,7 @@
-//! Ports that fail as told, in front of those that work.
+//! Ports that fail as told, and count, in front of those that work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use chat_core::id::{ChatId, Rev, Seq, UserId};
@@ -26,18 +26,25 @@ pub(crate) enum Mood {
 pub(crate) struct MoodyStore {
     store: Arc<dyn MessageStore>,
     mood: AtomicU8,
+    reads: AtomicU64,
 }
 
 impl MoodyStore {
     pub(crate) fn new(store: Arc<dyn MessageStore>) -> Self {
-        Self { store, mood: AtomicU8::new(Mood::Works as u8) }
+        Self { store, mood: AtomicU8::new(Mood::Works as u8), reads: AtomicU64::new(0) }
     }
 
     pub(crate) fn set(&self, mood: Mood) {
         self.mood.store(mood as u8, SeqCst);
     }
 
+    /// Returns how often it was called.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(SeqCst)
+    }
+
     fn ask(&self) -> Result<&dyn MessageStore, StoreError> {
+        self.reads.fetch_add(1, SeqCst);
         let mood = self.mood.load(SeqCst);
         assert!(mood != Mood::Panics as u8, "the defect that the test asked for");
         if mood == Mood::Unavailable as u8 {
