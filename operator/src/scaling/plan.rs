@@ -34,10 +34,14 @@ pub enum Step {
 pub enum Reason {
     /// It is the number wanted.
     Settled,
-    /// More are wanted.
-    MoreWanted,
-    /// Fewer are wanted.
-    FewerWanted,
+    /// There are more connections than these gateways should hold.
+    MoreConnections,
+    /// Fewer gateways can hold the connections.
+    FewerConnections,
+    /// Somebody else, a person or another autoscaler, asked for another number.
+    Asked,
+    /// There are fewer than the lower bound.
+    LowerBound,
     /// More are wanted, and some that were added are still starting.
     Starting,
     /// Fewer are wanted, but they were not observed long enough; so long is missing.
@@ -54,8 +58,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settled => f.write_str("as many as wanted"),
-            Self::MoreWanted => f.write_str("more connections than these should hold"),
-            Self::FewerWanted => f.write_str("fewer hold the connections"),
+            Self::MoreConnections => f.write_str("more connections than these should hold"),
+            Self::FewerConnections => f.write_str("fewer can hold the connections"),
+            Self::Asked => f.write_str("that number was asked for"),
+            Self::LowerBound => f.write_str("fewer than the lower bound"),
             Self::Starting => f.write_str("waits for gateways that are starting"),
             Self::Observing(left) => write!(f, "looks on for {} s before any goes", left.as_secs_f64().ceil()),
             Self::Draining => f.write_str("waits for a drain"),
@@ -94,15 +100,22 @@ fn more(rules: &Rules, gateways: &[Gateway], there: u32, desired: u32) -> Plan {
     if draining && there >= min(rules) && taken.is_some_and(|taken| total(gateways, known) <= taken) {
         return Plan { desired: there, step: Step::Keep, reason: Reason::Draining };
     }
+    let why = match rules.wanted {
+        Wanted::Replicas(_) => Reason::Asked,
+        Wanted::Connections { target, .. } if total(gateways, known) <= u64::from(target) * u64::from(there) => {
+            Reason::LowerBound
+        }
+        Wanted::Connections { .. } => Reason::MoreConnections,
+    };
     // A gateway that drains is there at once, with its sessions: the lowest come back first.
     let mut back = ordinals(gateways, |phase| phase == Phase::Draining);
     back.truncate(size(desired - there));
     let (step, reason) = if !back.is_empty() {
-        (Step::Withdraw(back), Reason::MoreWanted)
+        (Step::Withdraw(back), why)
     } else if count(gateways, |phase| phase == Phase::Starting) > 0 {
         (Step::Keep, Reason::Starting)
     } else {
-        (Step::Add(rules.up_step.max(1).min(desired - there)), Reason::MoreWanted)
+        (Step::Add(rules.up_step.max(1).min(desired - there)), why)
     };
     Plan { desired, step, reason }
 }
@@ -118,7 +131,8 @@ fn fewer(rules: &Rules, gateways: &[Gateway], there: u32, desired: u32) -> Plan 
     match (1..=may).rev().find(fits) {
         Some(go) => {
             let step = Step::Drain(staying[staying.len() - size(go)..].iter().rev().copied().collect());
-            Plan { desired, step, reason: Reason::FewerWanted }
+            let asked = matches!(rules.wanted, Wanted::Replicas(_));
+            Plan { desired, step, reason: if asked { Reason::Asked } else { Reason::FewerConnections } }
         }
         None => Plan { desired, step: Step::Keep, reason: Reason::NoRoom },
     }

@@ -51,7 +51,7 @@ fn the_manifest_s_defaults_are_those_of_its_documentation() {
 #[test]
 fn a_rise_is_followed_at_once_and_in_steps() {
     let plan = after(0, &quick(1, 9), &ready(&[700]));
-    assert_eq!(plan, Plan { desired: 7, step: Step::Add(4), reason: Reason::MoreWanted });
+    assert_eq!(plan, Plan { desired: 7, step: Step::Add(4), reason: Reason::MoreConnections });
     let patient = Rules { up_stabilization: at(30), ..quick(1, 9) };
     let mut scaler = Scaler::new(at(0));
     scaler.observe(at(0), &patient, &ready(&[10]));
@@ -75,7 +75,7 @@ fn the_last_gateway_is_drained_first_and_only_after_a_whole_window() {
     let early = after(59, &quick(1, 9), &gateways);
     assert_eq!((early.step, early.reason), (Step::Keep, Reason::Observing(at(1))));
     let plan = after(60, &quick(1, 9), &gateways);
-    assert_eq!(plan, Plan { desired: 1, step: Step::Drain(vec![2]), reason: Reason::FewerWanted });
+    assert_eq!(plan, Plan { desired: 1, step: Step::Drain(vec![2]), reason: Reason::FewerConnections });
     let two = Rules { down_step: 2, ..quick(1, 9) };
     assert_eq!(after(60, &two, &gateways).step, Step::Drain(vec![2, 1]));
 }
@@ -118,6 +118,15 @@ fn a_rise_takes_drains_back_but_not_for_sessions_counted_twice() {
     assert_eq!(after(60, &quick(1, 9), &gateways).step, Step::Withdraw(vec![2]));
     gateways[2].phase = Phase::Leaving;
     assert_eq!(after(60, &quick(1, 9), &gateways).step, Step::Add(1), "who leaves does not come back");
+}
+
+#[test]
+fn the_reason_is_the_one_that_holds() {
+    assert_eq!(after(0, &quick(2, 9), &ready(&[0])).reason, Reason::LowerBound);
+    assert_eq!(after(0, &quick(2, 9), &ready(&[101])).reason, Reason::MoreConnections);
+    let asked = Rules { wanted: Wanted::Replicas(2), ..quick(1, 9) };
+    assert_eq!(after(0, &asked, &ready(&[0])).reason, Reason::Asked);
+    assert_eq!(after(60, &asked, &ready(&[0, 0, 0])).reason, Reason::Asked);
 }
 
 #[test]
