@@ -9,8 +9,9 @@ use crate::failure::exit_code;
 use crate::gateways::GatewaysArgs;
 use crate::load::LoadArgs;
 use crate::local::LocalArgs;
+use crate::size::SizeArgs;
 use crate::token::TokenArgs;
-use crate::{gateways, load, local, output, runtime, token};
+use crate::{gateways, load, local, output, runtime, size, token};
 
 /// Runs a ChatCluster on this machine, and talks to it.
 #[derive(Debug, Parser)]
@@ -22,6 +23,7 @@ Examples:
   chatctl token --user ann
   chatctl gateways list
   chatctl load --users 100 --rate 500
+  chatctl size --users 500M --messages-a-day 10B
   chatctl COMMAND --help")]
 struct Cli {
     #[command(subcommand)]
@@ -38,6 +40,8 @@ enum Command {
     Gateways(GatewaysArgs),
     /// Drive a server at a steady rate, and check that it keeps every promise.
     Load(Box<LoadArgs>),
+    /// Say what a load needs: gateways, partitions, workers, and a manifest of it.
+    Size(Box<SizeArgs>),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }
@@ -70,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(&args)?,
         Command::Gateways(args) => gateways::run(&args)?,
         Command::Load(args) => return runtime::block_on(load::run(*args)),
+        Command::Size(args) => size::run(&args)?,
         Command::Completions(args) => completions(&args)?,
     }
     Ok(ExitCode::SUCCESS)

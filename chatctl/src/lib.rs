@@ -19,6 +19,7 @@ mod local;
 mod open_files;
 mod output;
 mod runtime;
+mod size;
 pub mod token;
 
 pub use cli::main;

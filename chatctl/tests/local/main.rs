@@ -8,3 +8,4 @@ mod life;
 mod process;
 mod refusals;
 mod scaling;
+mod size;
