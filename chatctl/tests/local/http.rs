@@ -32,10 +32,22 @@ pub(crate) fn get(url: &str, path: &str, headers: &[&str]) -> Answer {
 
 /// Asks a server for a path, as a client that knows it by another name.
 pub(crate) fn get_as(name: &str, url: &str, path: &str, headers: &[&str]) -> Answer {
+    ask("GET", name, url, path, headers, "")
+}
+
+/// Posts JSON to a path.
+pub(crate) fn post(url: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let length = format!("Content-Length: {}", body.len());
+    let headers = [headers, &["Content-Type: application/json", &length]].concat();
+    ask("POST", host(url), url, path, &headers, body)
+}
+
+fn ask(method: &str, name: &str, url: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut stream = TcpStream::connect(host(url)).expect("a server");
     stream.set_read_timeout(Some(ANSWER_WITHIN)).expect("a socket");
     let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n{headers}\r\n").expect("a server");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all((head + body).as_bytes()).expect("a server");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");

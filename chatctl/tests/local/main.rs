@@ -1,6 +1,7 @@
 //! `chatctl local` as its user sees it: the built binary, its output, its exit codes.
 
 mod admin;
+mod dashboard;
 mod demo;
 mod gateways;
 mod http;
