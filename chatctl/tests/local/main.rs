@@ -9,4 +9,6 @@ mod life;
 mod process;
 mod refusals;
 mod scaling;
+mod shells;
 mod size;
+mod terminal;

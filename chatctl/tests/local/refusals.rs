@@ -120,10 +120,3 @@ fn a_bad_command_line_is_refused() {
         place.refused(arguments, 2);
     }
 }
-
-#[test]
-fn completions_are_printed() {
-    let output = Place::new("").run(&["completions", "bash"]);
-    assert!(output.status.success());
-    assert!(String::from_utf8(output.stdout).unwrap().contains("_chatctl()"));
-}
