@@ -5,6 +5,7 @@
 //! definition the way the API server does, so `chatctl local`, `plan` and `lint` refuse what a cluster would refuse.
 //!
 //! [`validate`] turns a manifest and what it refers to into a cluster that can be built, or says what is wrong with it.
+//! [`redis`] decides which move leads a managed Redis Cluster to what is wanted.
 //! [`scaling`] decides how many gateways there should be, for the operator and for `chatctl local` alike.
 //!
 //! Nothing here talks to a cluster: the default features compile no Kubernetes client.
@@ -12,5 +13,6 @@
 pub mod crd;
 pub mod manifest;
 mod reasons;
+pub mod redis;
 pub mod scaling;
 pub mod validate;
