@@ -6,11 +6,13 @@
 #   tests/run.sh clients         the part of unit that is in clients/
 #   tests/run.sh local           black-box suites against a release build of `chatctl local`
 #   tests/run.sh browser         the demo page of that build in headless Chromium
+#   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra
 #   tests/run.sh --full          every level, simulations and faults repeated more often
 #
 # Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). CHATCTL names a build to
 # test in place of one from these sources. With CI=true a missing need is a failure; otherwise it is told and counted
-# as skipped. The last line is `N passed, N failed, N skipped`.
+# as skipped. KEEP_ENGINES=1 leaves the servers of `engines` running for the next run. The last line is
+# `N passed, N failed, N skipped`.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -129,22 +131,74 @@ browser() {
   stage "the demo page in Chromium" in_clients npm run --silent browser
 }
 
+# start_engine NAME: starts a server, or finds it running, and learns where it is.
+start_engine() {
+  local begun=$SECONDS status=0
+  say "server of $1"
+  "tests/engines/$1/up.sh" >"$log" || status=$?
+  case $status in
+    0)
+      # shellcheck disable=SC1090
+      . "$log"
+      passed=$((passed + 1))
+      ;;
+    77) missing "what $1 is made of" engines ;;
+    *) failed=$((failed + 1)) ;;
+  esac
+  printf '%s\n' "-- server of $1: $([ "$status" -eq 0 ] && echo ok || echo "not up") after $((SECONDS - begun)) s"
+  return "$status"
+}
+
+stop_engines() {
+  trap 'rm -f "$log"' EXIT
+  [ -z "${KEEP_ENGINES:-}" ] || return 0
+  local engine
+  for engine in kafka redis cassandra; do "tests/engines/$engine/down.sh"; done
+}
+
+# headers PACKAGE DEBIAN_PACKAGE: installs what a C library is compiled with.
+headers() {
+  pkg-config --exists "$1" && return
+  [ "$(id -u)" -eq 0 ] && apt-get install -y -qq "$2" >/dev/null 2>&1
+  pkg-config --exists "$1"
+}
+
+engines() {
+  if ! { need cc gcc && need make make && need pkg-config pkg-config && headers openssl libssl-dev &&
+    headers zlib zlib1g-dev; }; then
+    missing "a C compiler, make, OpenSSL and zlib" engines
+    return
+  fi
+  local suites=()
+  trap 'stop_engines; rm -f "$log"' EXIT
+  start_engine kafka && suites+=(kafka)
+  start_engine redis
+  start_engine cassandra
+  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,contract -- -D warnings
+  local suite
+  for suite in "${suites[@]}"; do
+    stage "contract of $suite" cargo test -p chat-core --features "$suite,contract" --test "$suite"
+  done
+  stop_engines
+}
+
 case "${1:-}" in
   "")
     unit
     local_suites
     browser
     ;;
-  unit | clients | browser) "$1" ;;
+  unit | clients | browser | engines) "$1" ;;
   local) local_suites ;;
   --full)
     export KILLS="${KILLS:-60}" SIM_SEEDS="${SIM_SEEDS:-4096}"
     unit
     local_suites
     browser
+    engines
     ;;
   *)
-    sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac

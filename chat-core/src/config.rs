@@ -2,8 +2,10 @@
 
 pub mod auth;
 pub mod gateway;
+pub mod kafka;
 pub mod limits;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
 pub use gateway::{DrainConfig, GatewayConfig};
+pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};

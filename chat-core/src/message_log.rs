@@ -32,6 +32,8 @@ pub mod contract;
 pub mod embedded;
 mod follower;
 mod groups;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 
 /// The topics of one cluster.

@@ -145,6 +145,17 @@ fn the_operator_compiles_no_engine_and_chatctl_no_kube_client() {
 }
 
 #[test]
+fn clients_of_real_engines_are_compiled_only_on_request() {
+    let text = fs::read_to_string(tests::workspace().join("chat-core/Cargo.toml")).unwrap();
+    let is_client =
+        |line: &&str| ["rdkafka", "redis", "scylla", "elasticsearch"].iter().any(|name| line.starts_with(name));
+    for line in text.lines().filter(is_client) {
+        assert!(line.contains("optional = true"), "chat-core always compiles {line}");
+    }
+    assert!(!text.lines().any(|line| line.starts_with("default =")), "chat-core has default features");
+}
+
+#[test]
 fn time_is_read_in_one_place() {
     let found: Vec<_> = CRATES
         .iter()
