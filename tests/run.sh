@@ -100,11 +100,11 @@ clients() {
 
 unit() {
   stage "format" cargo fmt --all --check
-  stage "lints" cargo clippy --workspace --all-targets -- -D warnings
+  stage "lints" cargo clippy --workspace --all-targets --features chatctl/cluster -- -D warnings
   stage "documents of the code" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
   stage "dependencies" deny
   need strace strace || missing strace "the proof that no ack leaves before its sync"
-  stage "unit tests, properties, simulation, model check" cargo test --workspace --exclude tests --no-fail-fast
+  stage "unit tests, properties, simulation, model check" cargo test --workspace --exclude tests --features chatctl/cluster --no-fail-fast
   stage "invariants of the source" cargo test -p tests --test architecture
   clients
 }

@@ -7,6 +7,8 @@ use clap_complete::Shell;
 
 use crate::failure::exit_code;
 use crate::gateways::GatewaysArgs;
+#[cfg(feature = "cluster")]
+use crate::lint::LintArgs;
 use crate::load::LoadArgs;
 use crate::local::LocalArgs;
 use crate::size::SizeArgs;
@@ -42,6 +44,9 @@ enum Command {
     Load(Box<LoadArgs>),
     /// Say what a load needs: gateways, partitions, workers, and a manifest of it.
     Size(Box<SizeArgs>),
+    /// Tell what is wrong with a manifest, and what may surprise in it; asks no cluster.
+    #[cfg(feature = "cluster")]
+    Lint(LintArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }
@@ -75,6 +80,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateways(args) => gateways::run(&args)?,
         Command::Load(args) => return runtime::block_on(load::run(*args)),
         Command::Size(args) => size::run(&args)?,
+        #[cfg(feature = "cluster")]
+        Command::Lint(args) => crate::lint::run(&args)?,
         Command::Completions(args) => completions(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -14,6 +14,8 @@ mod cli;
 mod control;
 mod failure;
 mod gateways;
+#[cfg(feature = "cluster")]
+mod lint;
 pub mod load;
 mod local;
 mod open_files;

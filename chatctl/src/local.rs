@@ -10,7 +10,7 @@ mod data_dir;
 mod demo;
 mod fleet;
 mod front_door;
-mod manifest;
+pub(crate) mod manifest;
 mod report;
 mod serve;
 mod settings;
