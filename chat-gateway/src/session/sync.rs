@@ -1,5 +1,9 @@
 //! `sync`: the client says what it has, the gateway sends what is missing. Works on any gateway.
 //!
+//! A reconnect costs the store the user's inbox, and the chats that were active since the client's last complete sync:
+//! the others have nothing to send, and their first live message begins them. Where receipts are asked for, every named
+//! chat is read, for those change without any activity.
+//!
 //! Chats go most recently active first. What does not fit, by count, by time or because the client reads slowly, is
 //! told as `more`; what cannot be proven complete is told as `reload`.
 
@@ -10,6 +14,7 @@ use chat_core::frame::client::{Have, Sync};
 use chat_core::frame::server::{More, SyncDone};
 use chat_core::id::{ChatId, MAX_INTEGER, Seq};
 use chat_core::message_store::{Order, SeqRange};
+use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::{Session, changes};
@@ -17,12 +22,13 @@ use crate::dispatch::encode;
 use crate::state::State;
 use crate::view::{View, store_fault};
 
+mod inbox;
 mod judge;
 mod receipts;
 mod unlisted;
 
+pub(crate) use inbox::is_in;
 use judge::{Judgement, judge};
-pub(crate) use unlisted::is_in;
 
 /// Chats a part may name.
 const MAX_CHATS: usize = 1_000;
@@ -82,13 +88,20 @@ pub(crate) async fn run(state: &State, session: &Session, sync: Sync) -> Result<
         },
     };
     let listed = session.list(sync.have.keys().copied(), sync.partial);
-    let mut named = run.read_named(&sync).await?;
+    let quiet_since = sync.since.filter(|_| !sync.receipts);
+    let inbox = if listed.is_some() || quiet_since.is_some() {
+        state.store.inbox(&session.user).await.map_err(store_fault)?
+    } else {
+        Vec::new()
+    };
+    let quiet = quiet_since.map(|since| inbox::quiet(&inbox, since)).unwrap_or_default();
+    let mut named = run.read_named(&sync, &quiet).await?;
     named.sort_by_key(|chat| std::cmp::Reverse(chat.view.as_ref().map(|view| view.head.head_at)));
     for chat in named {
         run.send_chat(chat).await?;
     }
     if let Some(listed) = listed {
-        run.done.unlisted = unlisted::read(state, session, &listed, sync.since).await.map_err(store_fault)?;
+        run.done.unlisted = unlisted::read(state, session, inbox, &listed, sync.since).await.map_err(store_fault)?;
     }
     run.done.recovered = run.done.reload.is_empty();
     Ok(run.done)
@@ -108,8 +121,9 @@ fn check(sync: &Sync) -> Result<(), Fault> {
 }
 
 impl Run<'_> {
-    async fn read_named(&self, sync: &Sync) -> Result<Vec<Named>, Fault> {
-        let chats: Vec<(ChatId, Have)> = sync.have.iter().map(|(chat_id, have)| (*chat_id, *have)).collect();
+    async fn read_named(&self, sync: &Sync, quiet: &FxHashSet<ChatId>) -> Result<Vec<Named>, Fault> {
+        let named = sync.have.iter().filter(|(chat_id, _)| !quiet.contains(chat_id));
+        let chats: Vec<(ChatId, Have)> = named.map(|(chat_id, have)| (*chat_id, *have)).collect();
         let mut named = Vec::with_capacity(chats.len());
         for batch in chats.chunks(READ_CHATS) {
             let ids: Vec<ChatId> = batch.iter().map(|(chat_id, _)| *chat_id).collect();

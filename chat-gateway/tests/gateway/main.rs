@@ -13,6 +13,7 @@ mod polling;
 mod presence;
 mod product;
 mod published_keys;
+mod reads;
 mod receipts;
 mod rest;
 mod sending;

@@ -3,10 +3,10 @@
 use chat_core::clock::Time;
 use chat_core::frame::server::Unlisted;
 use chat_core::id::ChatId;
-use chat_core::message_store::row::ACTIVE_SLOT_MS;
 use chat_core::message_store::{InboxRow, StoreError};
 use rustc_hash::FxHashSet;
 
+use super::inbox::{self, is_in};
 use crate::session::Session;
 use crate::state::State;
 
@@ -16,19 +16,18 @@ const MAX_TOLD: usize = 200;
 /// Heads looked at to find them.
 const MAX_LOOKED_AT: usize = 1_000;
 
-/// How far the log's clock, which message times come from, may be behind the gateway's, which `since` comes from.
-const CLOCK_MARGIN_MS: u64 = 60_000;
-
 /// Finds them, and sets the session's base in each: the client knows their heads from here on.
 pub(super) async fn read(
     state: &State,
     session: &Session,
+    mut rows: Vec<InboxRow>,
     listed: &FxHashSet<ChatId>,
     since: Option<Time>,
 ) -> Result<Vec<Unlisted>, StoreError> {
-    let since = since.map_or(0, |since| since.millis().saturating_sub(CLOCK_MARGIN_MS));
-    let mut rows = state.store.inbox(&session.user).await?;
-    rows.retain(|row| is_in(row) && row.active_slot >= since / ACTIVE_SLOT_MS && !listed.contains(&row.chat_id));
+    let since = since.map(inbox::with_margin);
+    rows.retain(|row| {
+        is_in(row) && since.is_none_or(|since| inbox::may_be_active(row, since)) && !listed.contains(&row.chat_id)
+    });
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_slot));
     rows.truncate(MAX_LOOKED_AT);
     let chats: Vec<ChatId> = rows.into_iter().map(|row| row.chat_id).collect();
@@ -40,7 +39,7 @@ pub(super) async fn read(
         .into_iter()
         .zip(heads)
         .filter_map(|(chat_id, head)| head.map(|head| (chat_id, head)))
-        .filter(|(_, head)| head.exists() && head.head_at.millis() >= since)
+        .filter(|(_, head)| head.exists() && since.is_none_or(|since| head.head_at >= since))
         .collect();
     active.sort_by_key(|(_, head)| std::cmp::Reverse(head.head_at));
     active.truncate(MAX_TOLD);
@@ -55,9 +54,4 @@ pub(super) async fn read(
         head_rev: head.rev,
     };
     Ok(active.into_iter().map(told).collect())
-}
-
-/// Returns whether the user is in the chat now.
-pub(crate) fn is_in(row: &InboxRow) -> bool {
-    row.left_at.is_none_or(|left| left < row.joined_at)
 }
