@@ -221,7 +221,8 @@ async fn keys_at_hand_outlive_their_issuer_and_a_gateway_without_any_is_not_read
     assert!(answer.head.contains("retry-after: 2"), "{}", answer.head);
 
     issuer.publish(&[&old]);
-    until("the keys are taken", || gateway.is_ready()).await;
+    // Five fetches or more have failed: the back-off between them is up to 32 s by now.
+    until_within(Duration::from_mins(1), "the keys are taken", || gateway.is_ready()).await;
     let (answers, port) = (Arc::clone(&issuer.answers), issuer.port);
     drop(issuer);
     assert_eq!(told(&me(&gateway, &old.sign("ann")).await), (200, &json!("ann")));
