@@ -1,5 +1,6 @@
 //! What is said over the control socket of a local stack: one JSON request on one line, one JSON reply on one line.
 
+use chat_gateway::Status;
 use serde::{Deserialize, Serialize};
 
 /// Name of the socket in the data directory.
@@ -67,6 +68,17 @@ pub(crate) enum GatewayState {
 }
 
 impl GatewayState {
+    /// Reads it from what a gateway says of itself.
+    pub(crate) fn of(status: &Status) -> Self {
+        if status.draining {
+            Self::Draining
+        } else if status.ready {
+            Self::Ready
+        } else {
+            Self::Starting
+        }
+    }
+
     /// Returns the state in a word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@
 //!
 //! Nothing here talks to a cluster: the default features compile no Kubernetes client.
 
+mod count;
 pub mod crd;
 pub mod manifest;
 mod reasons;

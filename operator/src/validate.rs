@@ -17,6 +17,7 @@ pub use references::{Apis, References, SecretUse, secrets};
 pub use version::{NotAVersion, Version};
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use crate::crd::{ChatCluster, ChatClusterSpec, DeletionPolicy, Images, Redis};
 
@@ -165,7 +166,7 @@ fn addresses(spec: &ChatClusterSpec, faults: &mut Vec<Fault>) {
     let mut port = |path: String, address: &str| {
         let digits = address.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
         if let Some(digits) = digits.map(|digits| digits.trim_end_matches('/'))
-            && digits.parse::<u16>().is_ok_and(|port| port == 0) | digits.parse::<u16>().is_err()
+            && digits.parse::<NonZeroU16>().is_err()
         {
             let message = format!("{address} has no port between 1 and 65535");
             faults.push(Fault::new(path, FaultReason::InvalidAddress, message));

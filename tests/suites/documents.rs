@@ -1,5 +1,6 @@
 //! Every command that the documents show, run as a reader would: in a folder where the stack's data is `./.chatcluster`.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -151,12 +152,9 @@ async fn every_command_in_the_documents_works() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let data_dir = folder.path().join(".chatcluster");
     let stack = Setup::example(&data_dir).with(&["--demo-port", "0"]).start().await?;
-    // As on a reader's PATH; what is left out on the command line is the front door's address.
-    let shim = folder.path().join("chatctl");
-    let chatctl = tests::chatctl()?;
-    std::fs::write(&shim, format!("#!/bin/sh\nexec {} \"$@\"\n", chatctl.display()))?;
-    std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    std::os::unix::fs::symlink(workspace().join("examples"), folder.path().join("examples"))?;
+    // As on a reader's PATH, and as in a checkout.
+    symlink(tests::chatctl()?, folder.path().join("chatctl"))?;
+    symlink(workspace().join("examples"), folder.path().join("examples"))?;
 
     let (mut ran, mut failed) = (0, Vec::new());
     for document in documents()? {

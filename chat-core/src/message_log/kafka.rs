@@ -132,12 +132,11 @@ impl MessageLog for KafkaLog {
     }
 
     async fn append_all(&self, appends: Vec<Append>) -> Result<Vec<Appended>, LogError> {
-        for append in &appends {
-            self.names.check(append.topic, append.partition)?;
-        }
+        // All are checked before the first is sent.
+        let check = |append: &Append| self.names.check(append.topic, append.partition);
+        let partitions: Vec<i32> = appends.iter().map(check).collect::<Result<_, _>>()?;
         let mut sent = Vec::with_capacity(appends.len());
-        for append in &appends {
-            let partition = self.names.check(append.topic, append.partition)?;
+        for (append, partition) in appends.iter().zip(partitions) {
             sent.push(self.producer.send(&self.names.topic(append.topic), partition, append)?);
         }
         let mut appended = Vec::with_capacity(sent.len());

@@ -27,11 +27,12 @@ pub(crate) struct MoodyStore {
     store: Arc<dyn MessageStore>,
     mood: AtomicU8,
     reads: AtomicU64,
+    partitions: AtomicU64,
 }
 
 impl MoodyStore {
     pub(crate) fn new(store: Arc<dyn MessageStore>) -> Self {
-        Self { store, mood: AtomicU8::new(Mood::Works as u8), reads: AtomicU64::new(0) }
+        Self { store, mood: AtomicU8::new(Mood::Works as u8), reads: AtomicU64::new(0), partitions: AtomicU64::new(0) }
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -43,8 +44,18 @@ impl MoodyStore {
         self.reads.load(SeqCst)
     }
 
+    /// Returns how many partitions those calls named: one that names several chats asks for one a chat.
+    pub(crate) fn partitions(&self) -> u64 {
+        self.partitions.load(SeqCst)
+    }
+
     fn ask(&self) -> Result<&dyn MessageStore, StoreError> {
+        self.ask_for(1)
+    }
+
+    fn ask_for(&self, partitions: usize) -> Result<&dyn MessageStore, StoreError> {
         self.reads.fetch_add(1, SeqCst);
+        self.partitions.fetch_add(partitions as u64, SeqCst);
         let mood = self.mood.load(SeqCst);
         assert!(mood != Mood::Panics as u8, "the defect that the test asked for");
         if mood == Mood::Unavailable as u8 {
@@ -68,7 +79,7 @@ impl MessageStore for MoodyStore {
     }
 
     async fn states(&self, chats: &[ChatId]) -> Result<Vec<Option<ChatState>>, StoreError> {
-        self.ask()?.states(chats).await
+        self.ask_for(chats.len())?.states(chats).await
     }
 
     async fn header(&self, chat: ChatId) -> Result<Option<ChatHeader>, StoreError> {
@@ -84,7 +95,7 @@ impl MessageStore for MoodyStore {
     }
 
     async fn ids(&self, keys: &[IdKey]) -> Result<Vec<Option<IdRow>>, StoreError> {
-        self.ask()?.ids(keys).await
+        self.ask_for(keys.len())?.ids(keys).await
     }
 
     async fn messages(
@@ -106,7 +117,7 @@ impl MessageStore for MoodyStore {
     }
 
     async fn memberships(&self, user: &UserId, chats: &[ChatId]) -> Result<Vec<Option<MemberRow>>, StoreError> {
-        self.ask()?.memberships(user, chats).await
+        self.ask_for(chats.len())?.memberships(user, chats).await
     }
 
     async fn inbox(&self, user: &UserId) -> Result<Vec<InboxRow>, StoreError> {

@@ -102,15 +102,20 @@ impl Snapshot {
         }
     }
 
+    /// Returns how many gateways take connections.
+    pub(crate) fn ready(&self) -> usize {
+        self.gateways.iter().filter(|gateway| gateway.state == GatewayState::Ready).count()
+    }
+
     /// Says how it is in a line.
     pub(crate) fn line(&self) -> String {
-        let ready = self.gateways.iter().filter(|gateway| gateway.state == GatewayState::Ready).count();
         let lag = match self.lag.iter().max_by_key(|lag| lag.records) {
             Some(RoleLag { role, records }) if *records > 0 => format!("lag {records} ({role})"),
             _ => "no lag".to_owned(),
         };
         format!(
-            "{ready}/{} gateways ready · {} connections · {} sends/s · {} deliveries/s · {lag}",
+            "{}/{} gateways ready · {} connections · {} sends/s · {} deliveries/s · {lag}",
+            self.ready(),
             self.gateways.len(),
             self.connections,
             self.sends_per_s,
@@ -121,14 +126,9 @@ impl Snapshot {
 
 impl GatewaySnapshot {
     fn new(status: &Status, now: Time) -> Self {
-        let state = match status {
-            _ if status.draining => GatewayState::Draining,
-            _ if status.ready => GatewayState::Ready,
-            _ => GatewayState::Starting,
-        };
         Self {
             name: status.gateway.clone(),
-            state,
+            state: GatewayState::of(status),
             connections: status.connections,
             capacity: status.capacity,
             sends_per_s: status.sends_per_s,

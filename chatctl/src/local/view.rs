@@ -42,9 +42,9 @@ pub(crate) fn lines(snapshot: &Snapshot, width: usize, colour: bool) -> Vec<Stri
 }
 
 fn head(snapshot: &Snapshot) -> Line {
-    let ready = snapshot.gateways.iter().filter(|gateway| gateway.state == GatewayState::Ready).count();
     let text = format!(
-        "{ready} of {} ready · {} · {} sends/s · {} deliveries/s",
+        "{} of {} ready · {} · {} sends/s · {} deliveries/s",
+        snapshot.ready(),
         plural(snapshot.gateways.len(), "gateway"),
         plural(snapshot.connections, "connection"),
         grouped(snapshot.sends_per_s),

@@ -37,7 +37,7 @@ impl Load {
 
     /// Returns the sessions that a message goes to: the sender's own, and those of the other members who are connected.
     pub(super) fn deliveries_a_message(&self) -> f64 {
-        self.mix.0.iter().map(|part| part.share * (1.0 + part.others() * self.members_online)).sum()
+        self.mix.0.iter().map(|part| part.share * part.sessions(self.members_online)).sum()
     }
 
     /// Returns the members that a push is due to, for each message.
@@ -60,6 +60,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// Returns the sessions that a message goes to: the sender's own, and those of the others who are connected.
+    pub(super) fn sessions(self, members_online: f64) -> f64 {
+        1.0 + self.others() * members_online
+    }
+
     fn others(self) -> f64 {
         f64::from(self.members.saturating_sub(1))
     }

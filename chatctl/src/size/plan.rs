@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::costs::{Measured, UnitCosts};
-use super::load::Load;
+use super::load::{Load, Part};
 
 /// Copies of a row in Cassandra.
 pub(super) const COPIES: f64 = 3.0;
@@ -174,8 +174,8 @@ fn gateway_cores(online: f64, messages: f64, deliveries: f64, session: f64, mess
 /// Returns the operations that Redis sees in a second: for each message one lookup of routes and one envelope to each
 /// gateway that has a recipient, never more than there are gateways; and each session's mark of presence.
 fn redis_operations(load: &Load, messages: f64, gateways: u32) -> f64 {
-    let reached = |members: u32| (1.0 + f64::from(members - 1) * load.members_online).min(f64::from(gateways));
-    let envelopes: f64 = load.mix.0.iter().map(|part| part.share * reached(part.members)).sum();
+    let reached = |part: &Part| part.sessions(load.members_online).min(f64::from(gateways));
+    let envelopes: f64 = load.mix.0.iter().map(|part| part.share * reached(part)).sum();
     messages * (1.0 + envelopes) + load.online / PRESENCE_S
 }
 

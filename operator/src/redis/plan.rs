@@ -6,6 +6,7 @@ use super::{
     SLOTS,
     view::{Known, Pod, Role, View},
 };
+use crate::count::size;
 
 /// Most slots of one move: a pass stays short, and another need is seen soon.
 const BATCH: usize = 400;
@@ -183,9 +184,4 @@ fn fail_over(wanted: &Wanted, view: &View) -> Option<Move> {
     let pod = view.pods.iter().find(|pod| pod.name == *restarts)?;
     let node = view.node(pod).filter(|node| node.role == Role::Primary && !node.slots.is_empty())?;
     view.replicas(node).next().map(|replica| Move::FailOver(replica.name.clone()))
-}
-
-/// The crate runs on machines where a `usize` holds any `u32`.
-fn size(value: u32) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

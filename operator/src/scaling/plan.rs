@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Gateway, Phase, Rules, Scaler, Wanted};
+use crate::count::size;
 
 /// What to do now, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,9 +176,4 @@ fn ordinals(gateways: &[Gateway], is: impl Fn(Phase) -> bool) -> Vec<u32> {
         gateways.iter().filter(|gateway| is(gateway.phase)).map(|gateway| gateway.ordinal).collect();
     ordinals.sort_unstable();
     ordinals
-}
-
-/// The crate runs on machines where a `usize` holds any `u32`.
-fn size(value: u32) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

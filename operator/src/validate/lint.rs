@@ -58,7 +58,7 @@ fn embedded(cluster: &ValidatedCluster, found: &mut Found) {
     let ignored = [
         (spec.workers != Workers::default(), "spec.workers"),
         (spec.gateways.pod_template != crate::crd::PodTemplate::default(), "spec.gateways.podTemplate"),
-        (spec.prefix.is_empty().then_some(()).is_none(), "spec.prefix"),
+        (!spec.prefix.is_empty(), "spec.prefix"),
         (spec.upgrade.finalize_after.is_some(), "spec.upgrade.finalizeAfter"),
     ];
     for (is, path) in ignored {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use chat_core::clock::Time;
 use chat_core::id::{ChatId, Seq, UserId};
-use chat_core::message_store::row::ACTIVE_SLOT_MS;
 use chat_core::message_store::{Order, SeqRange, StoreError};
 use futures_util::StreamExt;
 use rustc_hash::FxHashMap;
 
-use crate::session::sync::is_in;
+use crate::session::sync::{is_in, may_be_active};
 use crate::session::{Session, fill};
 use crate::state::State;
 use crate::view::View;
@@ -62,7 +61,7 @@ pub(crate) async fn active(
 ) -> Result<Vec<ChatId>, StoreError> {
     let since = with_margin(since);
     let mut rows = state.store.inbox(user).await?;
-    rows.retain(|row| is_in(row) && row.active_slot >= since.millis() / ACTIVE_SLOT_MS && !is_known(row.chat_id));
+    rows.retain(|row| is_in(row) && may_be_active(row, since) && !is_known(row.chat_id));
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_slot));
     rows.truncate(MAX_CHATS);
     Ok(rows.into_iter().map(|row| row.chat_id).collect())

@@ -20,7 +20,7 @@ pub(super) fn with_margin(since: Time) -> Time {
 }
 
 /// Returns whether the chat may have been active since a time: slots are 6 hours long.
-pub(super) fn may_be_active(row: &InboxRow, since: Time) -> bool {
+pub(crate) fn may_be_active(row: &InboxRow, since: Time) -> bool {
     row.active_slot >= since.millis() / ACTIVE_SLOT_MS
 }
 

@@ -6,7 +6,7 @@ use chat_core::id::ChatId;
 use chat_core::message_store::{InboxRow, StoreError};
 use rustc_hash::FxHashSet;
 
-use super::inbox::{self, is_in};
+use super::inbox::{self, is_in, may_be_active};
 use crate::session::Session;
 use crate::state::State;
 
@@ -24,10 +24,8 @@ pub(super) async fn read(
     listed: &FxHashSet<ChatId>,
     since: Option<Time>,
 ) -> Result<Vec<Unlisted>, StoreError> {
-    let since = since.map(inbox::with_margin);
-    rows.retain(|row| {
-        is_in(row) && since.is_none_or(|since| inbox::may_be_active(row, since)) && !listed.contains(&row.chat_id)
-    });
+    let since = since.map(inbox::with_margin).unwrap_or_default();
+    rows.retain(|row| is_in(row) && may_be_active(row, since) && !listed.contains(&row.chat_id));
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_slot));
     rows.truncate(MAX_LOOKED_AT);
     let chats: Vec<ChatId> = rows.into_iter().map(|row| row.chat_id).collect();
@@ -39,7 +37,7 @@ pub(super) async fn read(
         .into_iter()
         .zip(heads)
         .filter_map(|(chat_id, head)| head.map(|head| (chat_id, head)))
-        .filter(|(_, head)| head.exists() && since.is_none_or(|since| head.head_at >= since))
+        .filter(|(_, head)| head.exists() && head.head_at >= since)
         .collect();
     active.sort_by_key(|(_, head)| std::cmp::Reverse(head.head_at));
     active.truncate(MAX_TOLD);

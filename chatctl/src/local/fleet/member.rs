@@ -79,11 +79,7 @@ impl Member {
     /// Says what people need to know.
     pub(super) fn info(&self) -> GatewayInfo {
         let status = self.handle.status();
-        let state = match status {
-            _ if status.draining || self.leaving.is_some() => GatewayState::Draining,
-            _ if status.ready => GatewayState::Ready,
-            _ => GatewayState::Starting,
-        };
+        let state = if self.leaving.is_some() { GatewayState::Draining } else { GatewayState::of(&status) };
         GatewayInfo {
             name: self.handle.name().to_owned(),
             state,
