@@ -10,6 +10,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use chat_core::clock::Time;
 use chat_core::id::MessageId;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 mod args;
 mod book;
 mod client;
+mod connection;
 mod ledger;
 mod machine;
 mod pace;
@@ -29,6 +31,7 @@ mod target;
 mod wire;
 
 pub use args::LoadArgs;
+pub use connection::Transport;
 pub use plan::Groups;
 pub use wire::Scan;
 
@@ -50,6 +53,9 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
 struct Run {
     plan: Plan,
     scan: Scan,
+    transport: Transport,
+    /// When in the window all sessions are cut, if they are.
+    cut: Option<Duration>,
     /// Start of the window, once it is set: on the monotonic clock, and the wall clock's time then.
     start: OnceLock<(Instant, Time)>,
 }
@@ -58,6 +64,11 @@ impl Run {
     /// Returns when a message is due; `None` before the window is set.
     fn due_at(&self, message: u32) -> Option<Instant> {
         self.start.get().map(|(start, _)| *start + self.plan.due(message))
+    }
+
+    /// Returns when all sessions are cut; `None` where they are not, and before the window is set.
+    fn cut_at(&self) -> Option<Instant> {
+        self.cut.and_then(|cut| self.start.get().map(|(start, _)| *start + cut))
     }
 
     /// Returns the id of a message; `None` before the window is set.

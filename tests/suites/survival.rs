@@ -92,6 +92,56 @@ async fn a_run_across_one_kill_exits_with_zero() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Drains and adds gateways under load, then kills the process, all while clients talk over one transport.
+async fn comings_and_goings(transport: &str) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let stack = unlimited(dir.path()).await?;
+    let gateways = async |arguments: &[&str]| {
+        let mut command = Command::new(tests::chatctl()?);
+        command.arg("gateways").args(arguments).arg("--data-dir").arg(dir.path()).kill_on_drop(true);
+        let output =
+            timeout(Duration::from_secs(30), command.output()).await.context("wait for chatctl gateways")??;
+        anyhow::ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let arguments = ["--transport", transport, "--users", "30", "--groups", "3x12", "--rate", "100", "--drain", "120s"];
+    let load = load(&stack.url, dir.path(), 16, &arguments)?;
+    // The pauses are the load between two changes, not waits for something.
+    let pause = Duration::from_secs(2);
+    sleep(pause).await;
+    gateways(&["add"]).await?;
+    gateways(&["drain", "gateway-0"]).await?;
+    sleep(pause).await;
+    gateways(&["add"]).await?;
+    gateways(&["drain", "gateway-1"]).await?;
+    sleep(pause).await;
+    let stack = stack.kill().await?.start().await?;
+    sleep(pause).await;
+    gateways(&["drain", "gateway-1"]).await?;
+    let (success, report) = report(load, Duration::from_mins(4)).await?;
+    assert_clean(&report);
+    assert!(success, "{report}");
+    let moved = report["disconnects"].as_object().context("no disconnects")?;
+    assert!(moved.values().filter_map(Value::as_u64).sum::<u64>() >= 30, "everybody was moved at least once: {report}");
+    assert!(stack.interrupt().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_outlive_gateways_that_drain_come_and_die() -> anyhow::Result<()> {
+    comings_and_goings("ws").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_streams_outlive_gateways_that_drain_come_and_die() -> anyhow::Result<()> {
+    comings_and_goings("sse").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_polls_outlive_gateways_that_drain_come_and_die() -> anyhow::Result<()> {
+    comings_and_goings("poll").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_run_is_clean_and_exits_with_zero() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use operator::crd::Period;
 
+use super::connection::Transport;
 use super::plan::{Groups, Schedule};
 use super::wire::Scan;
 use crate::token::{self, Claims, Signer};
@@ -56,6 +57,12 @@ pub struct LoadArgs {
     /// Only opens the sessions and holds them.
     #[arg(long)]
     pub(super) idle: bool,
+    /// What carries the frames of each session.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) transport: Transport,
+    /// Cuts every session at once, this long after the first message was due; the report tells how long they took to catch up.
+    #[arg(long, value_name = "PERIOD")]
+    cut: Option<Period>,
     /// How much of each received message is read: all of it, or by its place in the text chat, seq and id only, for
     /// more than 200 000 deliveries a second.
     #[arg(long, value_enum, default_value_t)]
@@ -97,6 +104,11 @@ impl LoadArgs {
     /// Returns how long the window is.
     pub(super) fn duration(&self) -> Duration {
         self.duration.duration()
+    }
+
+    /// Returns when in the window all sessions are cut.
+    pub(super) fn cut(&self) -> Option<Duration> {
+        self.cut.as_ref().map(Period::duration)
     }
 
     /// Returns the longest wait after the window.

@@ -1,29 +1,17 @@
-//! The socket of one session: connects, reads and writes, and reconnects as protocol v1 asks; what the frames mean is
-//! the [`Machine`]'s.
+//! One session: connects, reads and writes, and reconnects as protocol v1 asks; what the frames mean is the
+//! [`Machine`]'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
-use tokio::net::TcpStream;
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Shared;
 use super::book::Note;
+use super::connection::{Connection, End, Heard};
 use super::machine::{Machine, Tick};
-
-/// Time for the TCP connection and the upgrade.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// Time for a write; the server reads on unless it is gone.
-const WRITE_WITHIN: Duration = Duration::from_secs(15);
 
 /// Frames taken in a row before anything else; bounds how late a moment is that they share.
 const BATCH: usize = 64;
@@ -34,52 +22,6 @@ const PROVEN_AFTER: Duration = Duration::from_secs(30);
 /// First and longest back-off (protocol v1, section 1).
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// Shortest back-off after 4008 `flooding`.
-const FLOODING_BACK_OFF: Duration = Duration::from_secs(5);
-
-/// Most memory per connection for what is read at once.
-const READ_BUFFER: usize = 8 * 1024;
-
-type Socket = WebSocketStream<TcpStream>;
-
-/// How a connection ended.
-enum End {
-    /// The run is over.
-    Finished,
-    /// The server said so: do not come back.
-    Stop(String),
-    /// It broke: come back after a back-off of at least this.
-    Broken { reason: String, floor: Duration },
-    /// The server asked to move; the connection stays until the next one is synced.
-    Move,
-}
-
-impl End {
-    fn broken(reason: impl Into<String>) -> Self {
-        Self::Broken { reason: reason.into(), floor: Duration::ZERO }
-    }
-
-    /// Says what a close code asks for (protocol v1, "Close codes").
-    fn closed(frame: Option<CloseFrame>) -> Self {
-        let Some(frame) = frame else { return Self::broken("closed without a code") };
-        let code = u16::from(frame.code);
-        let reason = format!("closed with {code} {:.40}", frame.reason.as_str());
-        match code {
-            4500..=4999 | 1002 | 1003 | 1007..=1010 => Self::Stop(reason),
-            4008 => Self::Broken { reason, floor: FLOODING_BACK_OFF },
-            _ => Self::broken(reason),
-        }
-    }
-
-    fn failed(error: &Error) -> Self {
-        match error {
-            Error::Io(error) => Self::broken(format!("connection: {}", error.kind())),
-            Error::Http(response) => Self::broken(format!("handshake: HTTP {}", response.status().as_u16())),
-            error => Self::broken(format!("{error:.80}")),
-        }
-    }
-}
-
 /// One session.
 pub(super) struct Client {
     shared: Arc<Shared>,
@@ -87,14 +29,15 @@ pub(super) struct Client {
     machine: Machine,
     orders: mpsc::Receiver<u32>,
     /// The connection that is being moved away from.
-    old: Option<Socket>,
+    old: Option<Connection>,
+    was_cut: bool,
     was_ready: bool,
 }
 
 impl Client {
     /// Makes the session of `user`; it lives until `orders` is closed.
     pub(super) fn new(shared: Arc<Shared>, user: u32, machine: Machine, orders: mpsc::Receiver<u32>) -> Self {
-        Self { shared, user, machine, orders, old: None, was_ready: false }
+        Self { shared, user, machine, orders, old: None, was_cut: false, was_ready: false }
     }
 
     /// Lives the session; begins at `start`.
@@ -103,8 +46,8 @@ impl Client {
         let mut wait_until = start;
         while self.wait(wait_until).await {
             let begun = Instant::now();
-            let end = match self.connect().await {
-                Ok(socket) => self.serve(socket, begun).await,
+            let end = match Connection::open(&self.shared, self.user).await {
+                Ok(connection) => self.serve(connection, begun).await,
                 Err(end) => end,
             };
             let now = Instant::now();
@@ -155,38 +98,15 @@ impl Client {
         }
     }
 
-    async fn connect(&mut self) -> Result<Socket, End> {
-        let connected = timeout(CONNECT_WITHIN, async {
-            let target = &self.shared.target;
-            let request = self.request().map_err(|error| End::Stop(format!("{error:#}")))?;
-            let stream = TcpStream::connect(&*target.addresses).await.map_err(|error| End::failed(&error.into()))?;
-            stream.set_nodelay(true).map_err(|error| End::failed(&error.into()))?;
-            let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(READ_BUFFER);
-            let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
-            upgraded.map(|(socket, _)| socket).map_err(|error| End::failed(&error))
-        });
-        connected.await.unwrap_or_else(|_| Err(End::broken("no connection in time")))
-    }
-
-    fn request(&self) -> anyhow::Result<hyper::Request<()>> {
-        let target = &self.shared.target;
-        let mut request = format!("ws://{}/v1/ws", target.authority).into_client_request()?;
-        let token = target.token(&self.shared.run.plan.users[self.user as usize])?;
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().context("the token is no header")?);
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, hyper::header::HeaderValue::from_static("chat.v1.json"));
-        Ok(request)
-    }
-
-    async fn serve(&mut self, mut socket: Socket, begun: Instant) -> End {
+    async fn serve(&mut self, mut connection: Connection, begun: Instant) -> End {
         self.machine.open(Instant::now());
         let timer = sleep_until(self.machine.deadline());
         tokio::pin!(timer);
         loop {
-            if let Err(end) = self.step(&mut socket, timer.as_mut()).await {
+            if let Err(end) = self.step(&mut connection, timer.as_mut()).await {
                 match end {
-                    End::Move => self.old = Some(socket),
-                    End::Finished => close(socket).await,
+                    End::Move => self.old = Some(connection),
+                    End::Finished => connection.close().await,
                     _ => {}
                 }
                 return end;
@@ -199,22 +119,27 @@ impl Client {
             if self.machine.is_synced()
                 && let Some(old) = self.old.take()
             {
-                close(old).await;
+                old.close().await;
             }
         }
     }
 
     /// Writes what is to be written, waits for something to happen, and takes it.
-    async fn step(&mut self, socket: &mut Socket, mut timer: std::pin::Pin<&mut Sleep>) -> Result<(), End> {
-        self.write(socket).await?;
+    async fn step(&mut self, connection: &mut Connection, mut timer: std::pin::Pin<&mut Sleep>) -> Result<(), End> {
+        self.write(connection).await?;
         self.publish();
-        let deadline = self.machine.deadline();
+        let cut_at = self.shared.run.cut_at().filter(|_| !self.was_cut);
+        if cut_at.is_some_and(|at| at <= Instant::now()) {
+            self.was_cut = true;
+            return Err(End::broken("cut"));
+        }
+        let deadline = self.machine.deadline().min(cut_at.unwrap_or_else(|| self.machine.deadline()));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
             biased;
-            frame = socket.next() => self.take(frame, socket)?,
+            heard = connection.next() => self.take(heard, connection)?,
             order = self.orders.recv() => {
                 let now = Instant::now();
                 self.machine.order(order.ok_or(End::Finished)?, now);
@@ -235,44 +160,35 @@ impl Client {
         Ok(())
     }
 
-    /// Takes a frame, and those that are there already.
-    fn take(&mut self, mut frame: Option<Result<Message, Error>>, socket: &mut Socket) -> Result<(), End> {
+    /// Takes what came, and what is there already.
+    fn take(&mut self, mut heard: Result<Heard, End>, connection: &mut Connection) -> Result<(), End> {
         let now = Instant::now();
         for taken in 1.. {
-            match frame {
-                Some(Ok(Message::Text(text))) => {
+            match heard? {
+                Heard::Frame(text) => {
                     self.machine.receive(&text, now).map_err(|error| End::broken(format!("{error:.80}")))?;
                 }
-                Some(Ok(Message::Close(frame))) => return Err(End::closed(frame)),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(End::failed(&error)),
-                None => return Err(End::broken("ended")),
+                Heard::Resumed(reason) => self.machine.notes.push(Note::Lost(reason)),
+                Heard::Nothing => {}
             }
-            // Whatever leaves the socket here is handled: the bound is looked at before the next one is taken.
+            // Whatever leaves the connection here is handled: the bound is looked at before the next one is taken.
             if taken == BATCH {
                 break;
             }
-            match socket.next().now_or_never() {
-                Some(next) => frame = next,
+            match connection.next().now_or_never() {
+                Some(next) => heard = next,
                 None => break,
             }
         }
         Ok(())
     }
 
-    async fn write(&mut self, socket: &mut Socket) -> Result<(), End> {
+    async fn write(&mut self, connection: &mut Connection) -> Result<(), End> {
         if self.machine.out.is_empty() {
             return Ok(());
         }
         let begun = Instant::now();
-        let frames = std::mem::take(&mut self.machine.out);
-        let written = timeout(WRITE_WITHIN, async {
-            for frame in frames {
-                socket.feed(Message::text(frame)).await?;
-            }
-            socket.flush().await
-        });
-        written.await.map_err(|_| End::broken("no write in time"))?.map_err(|error| End::failed(&error))?;
+        connection.write(std::mem::take(&mut self.machine.out)).await?;
         let now = Instant::now();
         if now - begun > Duration::from_millis(1) {
             self.machine.unblock(now);
@@ -307,13 +223,5 @@ impl Client {
             let mut book = self.shared.book();
             self.machine.notes.drain(..).for_each(|note| book.write(note));
         }
-    }
-}
-
-/// Closes a connection on our side; the peer is not waited for long.
-async fn close(mut socket: Socket) {
-    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    if timeout(Duration::from_secs(1), socket.close(Some(frame))).await.is_err() {
-        tracing::debug!("a connection did not take its close in time");
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use self::link::{CONTROL, Link};
 use super::Run;
 use super::book::Note;
+use super::connection::Transport;
 use super::ledger::{Event, FOREIGN};
 use super::wire::{self, Delivery, Inbound, Refusal, To};
 
@@ -181,7 +182,11 @@ impl Machine {
             self.notes.extend(message.map(|message| Note::Ledger(Event::Leaked { message })));
             return;
         };
-        let seat = self.places[slot].seat;
+        let Place { seat, position, .. } = self.places[slot];
+        if self.run.transport != Transport::Ws && seq <= position {
+            // The same cursor answers the same frames, and a sync comes beside them: what one has is dropped.
+            return;
+        }
         let plan = &self.run.plan;
         let as_sent = message.zip(delivery.body.as_ref()).is_none_or(|(message, (sender, content))| {
             plan.users[plan.assignment(message).sender as usize].as_str() == sender && plan.content_is(message, content)

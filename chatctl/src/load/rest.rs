@@ -67,6 +67,11 @@ impl Rest {
         Self { target, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
+    /// Returns the HTTP client, whose connections are kept and shared.
+    pub(super) fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
+        self.client.clone()
+    }
+
     /// Makes a group whose ADMIN is `creator`; again with the same id it changes nothing.
     pub(super) async fn create_group(
         &self,

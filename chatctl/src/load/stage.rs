@@ -139,7 +139,8 @@ async fn target(args: &LoadArgs) -> anyhow::Result<Target> {
 fn share(args: &LoadArgs, plan: Plan, target: Target, rest: Rest) -> Arc<Shared> {
     let chats = plan.chats.iter().map(|chat| (chat.base, chat.members.len()));
     let ledger = Ledger::new(chats, (0..plan.total).map(|message| plan.assignment(message).chat));
-    let run = Arc::new(Run { plan, scan: args.scan, start: OnceLock::new() });
+    let run =
+        Arc::new(Run { plan, scan: args.scan, transport: args.transport, cut: args.cut(), start: OnceLock::new() });
     let book = Mutex::new(Book::new(ledger, args.allowed_late()));
     Arc::new(Shared { run, target, rest, board: Arc::new(Board::default()), book })
 }

@@ -23,7 +23,7 @@ impl Bench {
         let schedule = Schedule { total: 1000, rate: 1000.0, size: 10 };
         let plan = Plan::new(2, None, schedule, 1, Time::from_millis(WALL), 5).unwrap();
         let start = OnceLock::from((now, Time::from_millis(WALL)));
-        let run = Arc::new(Run { plan, scan: Scan::Full, start });
+        let run = Arc::new(Run { plan, scan: Scan::Full, transport: Transport::Ws, cut: None, start });
         let chat = run.plan.chats[0].id;
         let mut machine = Machine::new(Arc::clone(&run), run.plan.chats[0].members[0], &[0], now);
         machine.open(now);
