@@ -155,6 +155,17 @@ fn loose(config: &mut GatewayConfig) {
     config.limits.sends_per_chat = rate;
 }
 
+/// Seconds that the tokens of a run live: longer than any run.
+const RUN_SECONDS: i64 = 24 * 3_600;
+
+/// Connects a user for the whole run.
+async fn connect(gateway: &Running, user: &str) -> Client {
+    let bearer = format!("Bearer {}", token_for(user, RUN_SECONDS));
+    let mut client = Client::open(gateway.public_addr(), &[("authorization", &bearer)]).await.unwrap();
+    assert_eq!(client.push("hello").await["user"], user);
+    client
+}
+
 /// Two who talk while others are hostile: each message comes once, in order.
 struct Talk {
     ann: Client,
@@ -166,7 +177,7 @@ struct Talk {
 impl Talk {
     async fn begin(gateway: &Running) -> Self {
         let chat_id = group(gateway, "ann", &["bob"]).await;
-        let (ann, bob) = (Client::connect(gateway, "ann").await, Client::connect(gateway, "bob").await);
+        let (ann, bob) = (connect(gateway, "ann").await, connect(gateway, "bob").await);
         Self { ann, bob, chat_id, said: 0 }
     }
 
@@ -185,7 +196,7 @@ async fn hostile_frames_are_answered_or_end_their_own_session() {
     let gateway = stack.gateway("gw-0", loose).await;
     let mut talk = Talk::begin(&gateway).await;
     let chat_id = group(&gateway, "mallory", &["bob-2"]).await;
-    let mut mallory = Client::connect(&gateway, "mallory").await;
+    let mut mallory = connect(&gateway, "mallory").await;
     run("frames", async |seed, mut random| {
         let mut ended = None;
         for _ in 0..random.random_range(1..6) {
@@ -223,7 +234,7 @@ async fn hostile_frames_are_answered_or_end_their_own_session() {
                 known.is_some_and(|known| *known != CloseCode::Internal && reason == known.as_str()) || code == 1006,
                 "seed {seed}: {code} {reason}"
             );
-            mallory = Client::connect(&gateway, "mallory").await;
+            mallory = connect(&gateway, "mallory").await;
         }
         if seed % 50 == 0 {
             talk.go_on().await;
@@ -253,7 +264,7 @@ async fn hostile_requests_are_answered_with_a_status_and_a_code() {
     let gateway = stack.gateway("gw-0", loose).await;
     let mut talk = Talk::begin(&gateway).await;
     let chat_id = group(&gateway, "mallory", &["eve"]).await;
-    let bearer = format!("Bearer {}", token("mallory"));
+    let bearer = format!("Bearer {}", token_for("mallory", RUN_SECONDS));
     let mut statuses = BTreeMap::new();
     run("requests", async |seed, mut random| {
         let segment = match random.random_range(0..5) {
@@ -350,6 +361,9 @@ async fn a_cursor_that_was_changed_is_refused_or_begins_anew() {
             400 | 414 | 431 => check_fault(&answer.body, seed),
             _ => panic!("seed {seed}: {path}: {answer:?}"),
         }
+        if seed % 50 == 0 {
+            talk.go_on().await;
+        }
     })
     .await;
     talk.go_on().await;
@@ -360,7 +374,7 @@ async fn a_token_that_was_changed_is_refused() {
     let stack = Stack::start();
     let gateway = stack.gateway("gw-0", loose).await;
     let mut talk = Talk::begin(&gateway).await;
-    let good = token("ann");
+    let good = token_for("ann", RUN_SECONDS);
     let parts: Vec<&str> = good.split('.').collect();
     let other = token_with(&json!({ "sub": "ann", "exp": 9_999_999_999_u64, "scope": "admin" }));
     let others: Vec<&str> = other.split('.').collect();
@@ -385,6 +399,7 @@ async fn a_token_that_was_changed_is_refused() {
             let mut socket = Client::open(gateway.public_addr(), &[]).await.unwrap();
             socket.send_text(json!({ "id": 1, "type": "auth", "d": { "token": hostile } }).to_string()).await;
             assert_eq!(socket.closed().await.code, 4500, "seed {seed}: {hostile}");
+            talk.go_on().await;
         }
     })
     .await;
