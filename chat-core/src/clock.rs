@@ -1,9 +1,11 @@
 //! Time. The only module that reads the machine's clocks; everything else is given the time or a [`Clock`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in UTC, in milliseconds since 1970; on the wire RFC 3339 with exactly three decimals.
@@ -58,6 +60,21 @@ impl std::str::FromStr for Time {
     }
 }
 
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A moment, RFC 3339 in UTC; the server writes exactly three decimals.",
+            "type": "string",
+            "format": "date-time",
+            "examples": ["2026-11-24T02:19:00.123Z"],
+        })
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -66,7 +83,7 @@ impl Serialize for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let text = Cow::<str>::deserialize(deserializer)?;
         text.parse().map_err(|_| serde::de::Error::custom("expected a time such as 2026-11-24T02:19:00.123Z"))
     }
 }

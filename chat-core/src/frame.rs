@@ -4,6 +4,7 @@
 //! a push. Optional fields are absent, never null.
 
 pub mod client;
+pub mod document;
 pub mod fault;
 pub mod model;
 pub mod server;

@@ -1,8 +1,10 @@
 //! Identifiers: who, where, which message. Bad ids are refused here, so that no later part has to wonder.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -87,6 +89,22 @@ impl From<UserId> for String {
     }
 }
 
+impl JsonSchema for UserId {
+    fn schema_name() -> Cow<'static, str> {
+        "UserId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names a user, compared byte by byte; neither `.` nor `..`. Percent-encoded in URLs.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 128,
+            "pattern": "^[A-Za-z0-9._~@+:|-]+$",
+        })
+    }
+}
+
 impl std::borrow::Borrow<str> for UserId {
     fn borrow(&self) -> &str {
         &self.0
@@ -131,8 +149,8 @@ pub fn v7_millis(id: Uuid) -> Option<u64> {
 }
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])+ $name:ident) => {
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(pub Uuid);
@@ -148,6 +166,21 @@ macro_rules! uuid_id {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
                 canonical(text).map(Self)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "description": concat!($($doc),+).trim_start().replace("[`ChatId::direct`]", "UUIDv5 of the pair"),
+                    "type": "string",
+                    "format": "uuid",
+                    "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+                })
             }
         }
 

@@ -9,6 +9,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ChatId, MessageId, Seq, UserId};
@@ -23,7 +24,7 @@ pub mod recording;
 pub const MAX_PAYLOAD_BYTES: usize = 4_096;
 
 /// The two vendors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
     /// Apple Push Notification service.

@@ -13,6 +13,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -82,7 +83,8 @@ impl fmt::Debug for DeviceRow {
 }
 
 /// A user whom another has blocked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Block")]
 pub struct BlockRow {
     /// Who is blocked.
     pub user: UserId,

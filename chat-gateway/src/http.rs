@@ -9,13 +9,13 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
 use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
 use futures_util::FutureExt;
 
 use crate::state::State;
 
+mod api;
 mod backend;
 mod blocks;
 mod body;
@@ -31,6 +31,7 @@ mod me;
 mod members;
 mod messages;
 mod mute;
+mod operations;
 mod presence;
 pub(crate) mod problem;
 mod receipts;
@@ -45,26 +46,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the router of the public port.
 pub(crate) fn router(state: Arc<State>) -> Router {
-    Router::new()
-        .route("/v1/ws", get(upgrade::upgrade))
-        .route("/v1/events", get(events::events))
-        .route("/v1/frames", axum::routing::post(frames::post))
-        .route("/v1/me", get(me::read).patch(me::change))
-        .route("/v1/presence", get(presence::read))
-        .route("/v1/chats", get(chats::list).post(chats::create))
-        .route("/v1/chats/{chat_id}", get(chats::read).patch(chats::rename))
-        .route("/v1/chats/{chat_id}/members/{user}", put(members::set).delete(members::remove))
-        .route("/v1/chats/{chat_id}/messages", get(messages::list).post(messages::send))
-        .route("/v1/chats/{chat_id}/messages/{seq}", get(messages::read).patch(messages::edit).delete(messages::delete))
-        .route("/v1/chats/{chat_id}/messages/{seq}/receipts", get(receipts::list))
-        .route("/v1/chats/{chat_id}/mute", put(mute::put).delete(mute::delete))
-        .route("/v1/search", get(search::find))
-        .route("/v1/devices", get(devices::list))
-        .route("/v1/devices/{device}", put(devices::put).delete(devices::delete))
-        .route("/v1/blocks", get(blocks::list))
-        .route("/v1/blocks/{user}", put(blocks::put).delete(blocks::delete))
-        .route("/v1/users/{user}/sessions", axum::routing::delete(backend::sign_out))
-        .route("/v1/stats", get(backend::stats))
+    let (router, openapi) = operations::all().finish();
+    operations::documents(router, &openapi)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&state), finish))

@@ -12,6 +12,7 @@ use chat_core::search::words::Wanted;
 use chat_core::search::{After, Hit, Query, Scope, SearchIndex};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rustc_hash::FxHashMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::state::State;
@@ -37,7 +38,7 @@ pub(crate) struct Asked {
 }
 
 /// One message that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Found {
     pub(crate) message: Message,
     /// Ranges in `content`, in UTF-16 units.

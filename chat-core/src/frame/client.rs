@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -59,7 +60,7 @@ pub enum Request {
 }
 
 /// Body of `auth`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Auth {
     /// A JWT of at most 4 KiB.
     pub token: String,
@@ -72,7 +73,7 @@ impl std::fmt::Debug for Auth {
 }
 
 /// What a client has of one chat: a seq, or a seq and a rev.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Have {
     /// Everything up to this seq; edits and deletes are not tracked.
@@ -99,7 +100,7 @@ impl Have {
 }
 
 /// Body of `sync`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sync {
     /// What the client has, at most 1 000 chats a part.
     pub have: BTreeMap<ChatId, Have>,
@@ -122,7 +123,7 @@ fn default_limit() -> u64 {
 }
 
 /// Body of `send`. Exactly one of `chat_id` and `to`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Send {
     /// The chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +148,7 @@ pub struct Send {
 }
 
 /// Body of `edit`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Edit {
     /// The chat.
     pub chat_id: ChatId,
@@ -164,7 +165,7 @@ pub struct Edit {
 }
 
 /// Body of `delete`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delete {
     /// The chat.
     pub chat_id: ChatId,
@@ -176,7 +177,7 @@ pub struct Delete {
 }
 
 /// Body of `receipt`. At least one cursor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// The chat.
     pub chat_id: ChatId,
@@ -189,7 +190,7 @@ pub struct Receipt {
 }
 
 /// Body of `typing`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Typing {
     /// The chat.
     pub chat_id: ChatId,
@@ -198,7 +199,7 @@ pub struct Typing {
 }
 
 /// Body of `presence.subscribe` and `presence.unsubscribe`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subscribe {
     /// Whose presence, at most 500 in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +210,7 @@ pub struct Subscribe {
 }
 
 /// Body of `ping`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ping {
     /// False while the app is in the background or idle.
     #[serde(default = "default_active")]
@@ -255,27 +256,49 @@ pub fn decode(text: &str) -> Result<ClientFrame, Box<Undecodable>> {
     }
 }
 
-fn body(kind: &str, d: Option<&RawValue>) -> Result<Request, Fault> {
-    fn read<'a, T: Deserialize<'a>>(d: Option<&'a RawValue>) -> Result<T, Fault> {
-        let text = d.map_or("{}", RawValue::get);
-        if !text.starts_with('{') {
-            return Err(Fault::invalid("d", "expected an object"));
-        }
-        serde_json::from_str(text).map_err(|error| Fault::invalid(field_of(&error), error.to_string()))
+fn read<'a, T: Deserialize<'a>>(d: Option<&'a RawValue>) -> Result<T, Fault> {
+    let text = d.map_or("{}", RawValue::get);
+    if !text.starts_with('{') {
+        return Err(Fault::invalid("d", "expected an object"));
     }
-    Ok(match kind {
-        "auth" => Request::Auth(read(d)?),
-        "sync" => Request::Sync(read(d)?),
-        "send" => Request::Send(read(d)?),
-        "edit" => Request::Edit(read(d)?),
-        "delete" => Request::Delete(read(d)?),
-        "receipt" => Request::Receipt(read(d)?),
-        "typing" => Request::Typing(read(d)?),
-        "presence.subscribe" => Request::PresenceSubscribe(read(d)?),
-        "presence.unsubscribe" => Request::PresenceUnsubscribe(read(d)?),
-        "ping" => Request::Ping(read(d)?),
-        _ => return Err(Fault::new(ErrorCode::UnknownType, "v1 has no such frame type")),
-    })
+    serde_json::from_str(text).map_err(|error| Fault::invalid(field_of(&error), error.to_string()))
+}
+
+/// The one table of client frames: what is decoded is what the documents show.
+macro_rules! requests {
+    ($($kind:literal => $variant:ident($body:ty), $answer:literal;)+) => {
+        fn body(kind: &str, d: Option<&RawValue>) -> Result<Request, Fault> {
+            Ok(match kind {
+                $($kind => Request::$variant(read(d)?),)+
+                _ => return Err(Fault::new(ErrorCode::UnknownType, "v1 has no such frame type")),
+            })
+        }
+
+        impl Request {
+            /// Returns the frame's type.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $kind,)+ }
+            }
+
+            /// Describes every client frame: its type, its body, and the title of the reply to it.
+            pub(super) fn describe(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema, &'static str)> {
+                vec![$(($kind, generator.subschema_for::<$body>(), $answer),)+]
+            }
+        }
+    };
+}
+
+requests! {
+    "auth" => Auth(Auth), "AckAuth";
+    "sync" => Sync(Sync), "AckSync";
+    "send" => Send(Send), "AckSend";
+    "edit" => Edit(Edit), "AckChange";
+    "delete" => Delete(Delete), "AckChange";
+    "receipt" => Receipt(Receipt), "Ack";
+    "typing" => Typing(Typing), "Ack";
+    "presence.subscribe" => PresenceSubscribe(Subscribe), "AckPresence";
+    "presence.unsubscribe" => PresenceUnsubscribe(Subscribe), "Ack";
+    "ping" => Ping(Ping), "Pong";
 }
 
 /// Names the field a serde error is about, as far as its text tells; `d` otherwise.

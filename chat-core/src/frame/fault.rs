@@ -1,11 +1,12 @@
 //! What a failed request is answered with.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::ErrorCode;
 
 /// An error as clients see it, in frames and in REST bodies alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Fault {
     /// The code clients branch on.

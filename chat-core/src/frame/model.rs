@@ -1,5 +1,6 @@
 //! The nouns of the protocol: messages, chats, members, changes, presence.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -9,7 +10,7 @@ use crate::id::{ChatId, MessageId, Rev, Seq, UserId};
 pub type Meta = serde_json::Map<String, serde_json::Value>;
 
 /// What a message carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ContentType {
     /// Plain text.
@@ -24,7 +25,7 @@ pub enum ContentType {
 }
 
 /// What a member may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
     /// May rename the group, change its members and delete any message.
@@ -34,7 +35,7 @@ pub enum Role {
 }
 
 /// The two kinds of chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChatType {
     /// Two users, for ever.
@@ -44,7 +45,7 @@ pub enum ChatType {
 }
 
 /// A link to a file that the app stores elsewhere; content beside it is the caption.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// Where the file is: https (http in local mode), at most 2 048 bytes.
     pub url: String,
@@ -63,7 +64,7 @@ pub struct Attachment {
 }
 
 /// What changed in a chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// The chat began.
@@ -81,7 +82,7 @@ pub enum ChangeKind {
 }
 
 /// One change of a chat: the body of a SYSTEM message and of the `chat` push.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// What changed.
     pub kind: ChangeKind,
@@ -101,7 +102,7 @@ pub struct Change {
 }
 
 /// One message as members see it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// The chat it is in.
     pub chat_id: ChatId,
@@ -138,7 +139,7 @@ pub struct Message {
 }
 
 /// A chat as everyone in it sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatInfo {
     /// The chat.
     pub chat_id: ChatId,
@@ -165,7 +166,7 @@ pub struct ChatInfo {
 }
 
 /// The other user of a DIRECT chat, with their cursors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// Who.
     pub user: UserId,
@@ -176,7 +177,7 @@ pub struct Peer {
 }
 
 /// A chat as one member sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Chat {
     /// What everyone sees.
     #[serde(flatten)]
@@ -206,7 +207,7 @@ pub struct Chat {
 }
 
 /// A present member of a chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Who.
     pub user: UserId,
@@ -219,7 +220,7 @@ pub struct Member {
 }
 
 /// Whether a user is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PresenceStatus {
     /// A session lives.
@@ -231,7 +232,7 @@ pub enum PresenceStatus {
 }
 
 /// The presence of one user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Presence {
     /// Whether they are there.
     pub status: PresenceStatus,
@@ -241,7 +242,8 @@ pub struct Presence {
 }
 
 /// One page of a list; no `next_cursor` means the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,

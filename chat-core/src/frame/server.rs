@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, ChatInfo, Fault, Message, Meta, Presence, PresenceStatus};
@@ -10,7 +11,7 @@ use crate::codes::ErrorCode;
 use crate::id::{ChatId, MessageId, OpId, Rev, Seq, UserId};
 
 /// The one answer to a client frame that carries an `id`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "d", rename_all = "lowercase")]
 pub enum Reply {
     /// It was done.
@@ -25,10 +26,11 @@ pub enum Reply {
 }
 
 /// What an `ack` says, by the request it answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Ack {
     /// Answers `auth`.
+    #[schemars(title = "AckAuth")]
     Auth {
         /// Who the token is for.
         user: UserId,
@@ -36,8 +38,10 @@ pub enum Ack {
         expires_at: Time,
     },
     /// Answers `sync`.
+    #[schemars(title = "AckSync")]
     Sync(SyncDone),
     /// Answers `send`: the message is in the log.
+    #[schemars(title = "AckSend")]
     Sent {
         /// The chat; for `to` the DIRECT chat's id.
         chat_id: ChatId,
@@ -45,6 +49,7 @@ pub enum Ack {
         message_id: MessageId,
     },
     /// Answers `edit` and `delete`: the change is in the log.
+    #[schemars(title = "AckChange")]
     Changed {
         /// The chat.
         chat_id: ChatId,
@@ -52,16 +57,18 @@ pub enum Ack {
         seq: Seq,
     },
     /// Answers `presence.subscribe`.
+    #[schemars(title = "AckPresence")]
     Presence {
         /// The presence of each asked user.
         presence: BTreeMap<UserId, Presence>,
     },
     /// Answers all else.
+    #[schemars(title = "Ack")]
     Done {},
 }
 
 /// The end of a `sync`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncDone {
     /// Continuity is proven for every named chat: `reload` is empty.
     pub recovered: bool,
@@ -78,7 +85,7 @@ pub struct SyncDone {
 }
 
 /// A range of messages that a sync left out, both ends included.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct More {
     /// The chat.
     pub chat_id: ChatId,
@@ -89,7 +96,7 @@ pub struct More {
 }
 
 /// A chat with news that the client did not name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unlisted {
     /// The chat.
     pub chat_id: ChatId,
@@ -100,7 +107,7 @@ pub struct Unlisted {
 }
 
 /// A frame the server sends unasked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "d")]
 pub enum Push {
     /// The first frame after authentication.
@@ -236,7 +243,7 @@ pub enum Push {
 }
 
 /// The first frame after authentication.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
     /// Who the token is for.
     pub user: UserId,
@@ -259,7 +266,7 @@ pub struct Hello {
 }
 
 /// Why a client should move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReconnectReason {
     /// The gateway drains.

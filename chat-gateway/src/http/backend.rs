@@ -10,6 +10,7 @@ use chat_core::clock::Time;
 use chat_core::frame::Fault;
 use chat_core::id::UserId;
 use chat_core::user_store::{HOUR_MS, Metric, UsageRow, UserWrite};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{Ids, Query};
@@ -37,14 +38,15 @@ pub(super) async fn sign_out(
 }
 
 /// Query of `GET /v1/stats`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Period {
     from: Time,
     to: Time,
 }
 
 /// What was used in one hour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "HourlyUsage")]
 struct Usage {
     hour: Time,
     messages: u64,
@@ -54,7 +56,7 @@ struct Usage {
 }
 
 /// The answer: hours in which nothing happened are left out.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Stats {
     items: Vec<Usage>,
 }

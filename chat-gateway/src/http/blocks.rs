@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use chat_core::frame::{Fault, Page};
 use chat_core::id::UserId;
 use chat_core::user_store::{BlockRow, UserWrite};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::{Ids, Query, page_size};
@@ -19,7 +20,7 @@ use crate::state::State;
 use crate::view::store_fault;
 
 /// Query of `GET /v1/blocks`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListBlocks {
     cursor: Option<String>,
     limit: Option<u64>,

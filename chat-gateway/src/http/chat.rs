@@ -3,13 +3,14 @@
 use chat_core::frame::{Chat, ChatInfo, ChatType, Fault, Member, Message, Peer};
 use chat_core::message_store::{MemberRow, Order, SeqRange, StoreError};
 use chat_core::receipt::unread;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::state::State;
 use crate::view::{View, store_fault};
 
 /// `Chat & {members}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ChatWithMembers {
     #[serde(flatten)]
     chat: Chat,

@@ -13,6 +13,7 @@ use chat_core::frame::{Chat, ChatType, Fault, Page};
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_store::ChatState;
 use chat_core::record::{Op, Record};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ const READ_CHATS: usize = 256;
 const CURSOR_LIVES_MS: u64 = 24 * 3600 * 1000;
 
 /// Body of `POST /v1/chats`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct NewChat {
     #[serde(rename = "type")]
     chat_type: ChatType,
@@ -138,7 +139,7 @@ pub(super) async fn read(
 }
 
 /// Body of `PATCH /v1/chats/{chat_id}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Rename {
     name: String,
 }
@@ -182,7 +183,7 @@ pub(super) async fn change(
 }
 
 /// Query of `GET /v1/chats`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListChats {
     cursor: Option<String>,
     limit: Option<u64>,

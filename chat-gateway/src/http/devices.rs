@@ -10,6 +10,7 @@ use chat_core::codes::ErrorCode;
 use chat_core::frame::{Fault, Page};
 use chat_core::push::Platform;
 use chat_core::user_store::{DeviceRow, UserWrite};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{Ids, Json};
@@ -28,7 +29,8 @@ const MAX_NAME: usize = 64;
 const MAX_TOKEN: usize = 4_096;
 
 /// A device as its owner sees it; the push token is not told again.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Device")]
 pub(super) struct Registered {
     device: String,
     platform: Platform,
@@ -52,7 +54,7 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, caller: Caller) -> A
 }
 
 /// Body of `PUT /v1/devices/{device}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct PutDevice {
     platform: Platform,
     push_token: String,

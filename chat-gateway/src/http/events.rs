@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
 use chat_core::id::UserId;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ const MAX_USERS: usize = 100;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
     cursor: Option<String>,
     wait: Option<u64>,

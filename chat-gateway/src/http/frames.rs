@@ -18,7 +18,7 @@ use super::caller::Holder;
 use super::problem::Answer;
 use crate::poll;
 use crate::session::Session;
-use crate::session::command::{Commands, Done, kind};
+use crate::session::command::{Commands, Done};
 use crate::session::outbound::Batch;
 use crate::session::pump::answer;
 use crate::state::State;
@@ -39,7 +39,7 @@ pub(super) async fn post(
         Ok(frame) => match refusal(&frame.request) {
             None => run(&state, &session, frame).await,
             Some(fault) => {
-                answer(Done { id: frame.id, kind: kind(&frame.request), result: Err(fault) }, &state.metrics)
+                answer(Done { id: frame.id, kind: frame.request.kind(), result: Err(fault) }, &state.metrics)
             }
         },
         Err(undecodable) => {

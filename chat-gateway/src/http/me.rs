@@ -6,6 +6,7 @@ use axum::Json as Body;
 use axum::extract::State as Shared;
 use chat_core::id::UserId;
 use chat_core::user_store::UserWrite;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::Json;
@@ -16,7 +17,7 @@ use crate::state::State;
 use crate::view::store_fault;
 
 /// What a caller is told of themselves.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Me {
     user: UserId,
     scope: Vec<&'static str>,
@@ -29,7 +30,7 @@ pub(super) async fn read(Shared(state): Shared<Arc<State>>, caller: Caller) -> A
 }
 
 /// Body of `PATCH /v1/me`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ChangeMe {
     last_seen_visible: bool,
 }

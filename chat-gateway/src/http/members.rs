@@ -10,6 +10,7 @@ use chat_core::frame::{Fault, Member, Role};
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_store::MemberRow;
 use chat_core::record::Op;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::{Ids, Json, idempotency_key};
@@ -21,7 +22,7 @@ use crate::state::State;
 use crate::view::{View, store_fault};
 
 /// Body of `PUT …/members/{user}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct SetMember {
     role: Role,
 }

@@ -12,6 +12,7 @@ use chat_core::event::Outcome;
 use chat_core::frame::{Attachment, ContentType, Fault, Message, Meta};
 use chat_core::id::{ChatId, MessageId, OpId, Rev, Seq, UserId};
 use chat_core::message_store::{Order, SeqRange};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{Ids, Json, Query, idempotency_key, page_size};
@@ -25,7 +26,7 @@ use crate::view::{View, store_fault};
 const SEQUENCED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Query of `GET …/messages`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListMessages {
     before: Option<Seq>,
     after: Option<Seq>,
@@ -33,7 +34,7 @@ pub(super) struct ListMessages {
 }
 
 /// A stretch of history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct History {
     items: Vec<Message>,
     has_more: bool,
@@ -78,7 +79,7 @@ async fn message(state: &State, user: &UserId, chat_id: ChatId, seq: Seq) -> Res
 }
 
 /// Body of `POST …/messages`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct NewMessage {
     message_id: Option<MessageId>,
     content: String,
@@ -89,8 +90,8 @@ pub(super) struct NewMessage {
 }
 
 /// What is known of a send that is durable and not sequenced yet.
-#[derive(Debug, Serialize)]
-struct Accepted {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Accepted {
     chat_id: ChatId,
     message_id: MessageId,
 }
@@ -123,7 +124,7 @@ pub(super) async fn send(
 }
 
 /// Body of `PATCH …/messages/{seq}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct EditMessage {
     content: String,
     meta: Option<Meta>,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use chat_core::clock::Time;
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_store::Row;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::{Ids, Json};
@@ -16,7 +17,7 @@ use crate::state::State;
 use crate::view::{View, store_fault};
 
 /// Body of `PUT …/mute`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Mute {
     until: Option<Time>,
 }

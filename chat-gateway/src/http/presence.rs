@@ -7,6 +7,7 @@ use axum::Json as Body;
 use axum::extract::State as Shared;
 use chat_core::frame::{Fault, Presence};
 use chat_core::id::UserId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::Query;
@@ -19,13 +20,14 @@ use crate::state::State;
 const MAX_USERS: usize = 100;
 
 /// Query of the call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
     users: String,
 }
 
 /// Its answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PresenceOfUsers")]
 pub(super) struct Told {
     presence: BTreeMap<UserId, Presence>,
 }

@@ -9,6 +9,7 @@ use chat_core::frame::{Fault, Page};
 use chat_core::id::{ChatId, Seq, UserId};
 use chat_core::message_store::MemberRow;
 use chat_core::receipt::counts;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{Ids, Query, page_size};
@@ -19,29 +20,32 @@ use crate::state::State;
 use crate::view::{View, store_fault};
 
 /// Query of the call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListReceipts {
     cursor: Option<String>,
     limit: Option<u64>,
 }
 
 /// How far a message came to one member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(rename = "ReceiptStatus")]
 enum Status {
     Sent,
     Delivered,
     Read,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptOfUser")]
 struct Receipt {
     user: UserId,
     status: Status,
 }
 
 /// One page of them, with the counts over all.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptPage")]
 pub(super) struct Receipts {
     #[serde(flatten)]
     page: Page<Receipt>,

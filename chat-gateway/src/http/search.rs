@@ -11,6 +11,7 @@ use chat_core::frame::{Fault, Page};
 use chat_core::id::{ChatId, UserId};
 use chat_core::search::After;
 use rustc_hash::FxHasher;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::{Query, page_size};
@@ -27,7 +28,7 @@ const MAX_CHARS: usize = 256;
 const DEFAULT_LIMIT: u64 = 20;
 
 /// Query of the call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct SearchFor {
     q: String,
     chat_id: Option<ChatId>,

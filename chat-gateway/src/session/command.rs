@@ -135,7 +135,7 @@ async fn prepare(
     session: Arc<Session>,
     ClientFrame { id, request }: ClientFrame,
 ) -> (Option<u64>, &'static str, Prepared) {
-    let kind = kind(&request);
+    let kind = request.kind();
     let preparing = async {
         match request {
             Request::Auth(auth) => auth::renew(&state, &session, &auth).await.map(answered),
@@ -169,20 +169,4 @@ fn require_write(session: &Session) -> Result<(), Fault> {
 
 fn too_late() -> Fault {
     Fault::of(ErrorCode::Unavailable).retry_after(1_000)
-}
-
-/// Returns the frame type of a request.
-pub(crate) fn kind(request: &Request) -> &'static str {
-    match request {
-        Request::Auth(_) => "auth",
-        Request::Sync(_) => "sync",
-        Request::Send(_) => "send",
-        Request::Edit(_) => "edit",
-        Request::Delete(_) => "delete",
-        Request::Receipt(_) => "receipt",
-        Request::Typing(_) => "typing",
-        Request::PresenceSubscribe(_) => "presence.subscribe",
-        Request::PresenceUnsubscribe(_) => "presence.unsubscribe",
-        Request::Ping(_) => "ping",
-    }
 }

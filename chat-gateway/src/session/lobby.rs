@@ -52,7 +52,7 @@ async fn serve(state: &State, socket: &mut impl Socket) -> Result<Admitted, End>
                 id.map(|id| reply_json(id, &Reply::Pong { server_time: state.clock.now() }))
             }
             Ok(frame) => {
-                let kind = super::command::kind(&frame.request);
+                let kind = frame.request.kind();
                 Some(refuse(frame.id, Some(kind.to_owned()), Fault::of(ErrorCode::Unauthenticated)))
             }
             Err(undecodable) => {

@@ -18,7 +18,7 @@ use chat_core::frame::{Fault, Push, Reply, Request, decode, push_json, reply_jso
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 
 use super::Session;
-use super::command::{Commands, Done, kind};
+use super::command::{Commands, Done};
 use super::outbound::Batch;
 use crate::metrics::Metrics;
 use crate::rate::Gcra;
@@ -194,7 +194,7 @@ impl<S: Socket> Pump<S> {
                         return Some(End::Close(CloseCode::Flooding));
                     }
                     let fault = Fault::of(ErrorCode::RateLimited).retry_after(over.wait_ms);
-                    let done = Done { id: frame.id, kind: kind(&frame.request), result: Err(fault) };
+                    let done = Done { id: frame.id, kind: frame.request.kind(), result: Err(fault) };
                     if let Some(answer) = answer(done, &self.state.metrics) {
                         self.session.push(answer);
                     }

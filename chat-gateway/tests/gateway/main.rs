@@ -6,6 +6,7 @@ mod broken;
 mod codes;
 mod connecting;
 mod delivery;
+mod documents;
 mod drain;
 mod fuzz;
 mod harness;

@@ -1,0 +1,260 @@
+//! Every call of the public port: its route, its handler and its description.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use chat_core::codes::ErrorCode as Code;
+use chat_core::frame::document::asyncapi;
+use chat_core::frame::{Chat, Member, Message, Page};
+use chat_core::user_store::BlockRow;
+use serde_json::{Value, json};
+
+use super::api::{Api, Call};
+use super::{
+    backend, blocks, chat, chats, devices, events, frames, me, members, messages, mute, presence, receipts, search,
+    upgrade,
+};
+use crate::search::Found;
+use crate::state::State;
+
+const CHAT: &str = "/v1/chats/{chat_id}";
+const MEMBER: &str = "/v1/chats/{chat_id}/members/{user}";
+const MUTE: &str = "/v1/chats/{chat_id}/mute";
+const MESSAGES: &str = "/v1/chats/{chat_id}/messages";
+const MESSAGE: &str = "/v1/chats/{chat_id}/messages/{seq}";
+
+/// Makes all calls.
+pub(super) fn all() -> Api {
+    backend_calls(own_calls(message_calls(chat_calls(session_calls(Api::new())))))
+}
+
+/// Adds the documents, which describe all else.
+pub(super) fn documents(router: Router<Arc<State>>, openapi: &Value) -> Router<Arc<State>> {
+    let serve = |document: String| get(async move || ([(CONTENT_TYPE, "application/json")], document));
+    router
+        .route("/v1/openapi.json", serve(openapi.to_string()))
+        .route("/v1/asyncapi.json", serve(asyncapi().to_string()))
+}
+
+fn frame() -> Value {
+    json!({ "type": "object", "required": ["type"], "description": "A frame of `/v1/asyncapi.json`.", "properties": {
+        "id": { "type": "integer", "minimum": 0 }, "type": { "type": "string" }, "d": { "type": "object" } } })
+}
+
+fn frames_of(rest: &[(&str, Value)]) -> Value {
+    let mut schema = json!({ "type": "object", "required": ["frames"], "properties": {
+        "frames": { "type": "array", "items": frame() } } });
+    for (name, field) in rest {
+        schema["properties"][*name] = field.clone();
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.push(json!(name));
+        }
+    }
+    schema
+}
+
+fn session_calls(api: Api) -> Api {
+    let upgrade =
+        Call::open("get", "/v1/ws", "openSocket", "Upgrades to a WebSocket; its frames: `/v1/asyncapi.json`.")
+            .header("Sec-WebSocket-Protocol", "`chat.v1.json`, and `bearer.<jwt>` where no header can be sent.")
+            .empty(101, "The socket is open. A refused token is told by close code.")
+            .empty(426, "Not a WebSocket handshake of version 13.")
+            .codes(&[Code::InvalidArgument, Code::OriginNotAllowed, Code::OverCapacity]);
+    let events = Call::new("read", "get", "/v1/events", "pollEvents", "Waits for frames: long poll or event stream.")
+        .query::<events::Asked>()
+        .header("Last-Event-ID", "Instead of `cursor`.")
+        .answer(
+            200,
+            "The frames since the cursor.",
+            Some(|_| {
+                frames_of(&[("cursor", json!({ "type": "string" })), ("recovered", json!({ "type": "boolean" }))])
+            }),
+            "application/json",
+        )
+        .answer(200, "", Some(|_| json!({ "type": "string" })), "text/event-stream")
+        .codes(&[Code::InvalidCursor, Code::RateLimited]);
+    let post =
+        Call::new("read", "post", "/v1/frames", "postFrame", "Sends one frame; its reply comes back, errors too.")
+            .frame_body(|_| frame())
+            .answer(200, "The pushes it caused, then its reply.", Some(|_| frames_of(&[])), "application/json")
+            .codes(&[Code::InvalidJson, Code::UnsupportedMediaType, Code::FrameTooLarge, Code::RateLimited]);
+    api.serve(&upgrade, upgrade::upgrade).serve(&events, events::events).serve(&post, frames::post)
+}
+
+fn chat_calls(api: Api) -> Api {
+    let create = Call::new("write", "post", "/v1/chats", "createChat", "Creates a group, or opens a DIRECT chat.")
+        .body::<chats::NewChat>()
+        .change()
+        .json::<Chat>(201, "It began.")
+        .json::<Chat>(200, "It was there already.")
+        .codes(&[Code::Blocked, Code::ChatExists, Code::GroupFull, Code::LimitExceeded]);
+    let list = Call::new("read", "get", "/v1/chats", "listChats", "Lists the caller's chats, newest first.")
+        .query::<chats::ListChats>()
+        .json::<Page<Chat>>(200, "A page.")
+        .codes(&[Code::InvalidCursor]);
+    let read = Call::new("read", "get", CHAT, "readChat", "Reads a chat with its members.")
+        .json::<chat::ChatWithMembers>(200, "The chat.")
+        .codes(&[Code::ChatNotFound]);
+    let rename = Call::new("write", "patch", CHAT, "renameChat", "Renames a group. ADMIN.")
+        .body::<chats::Rename>()
+        .change()
+        .json::<Chat>(200, "The chat.")
+        .codes(&[Code::ChatNotFound]);
+    let set = Call::new("write", "put", MEMBER, "setMember", "Adds a member or sets a role. ADMIN.")
+        .body::<members::SetMember>()
+        .change()
+        .json::<Member>(200, "The member.")
+        .codes(&[Code::ChatNotFound, Code::NotFound, Code::LastAdmin, Code::GroupFull, Code::LimitExceeded]);
+    let remove =
+        Call::new("write", "delete", MEMBER, "removeMember", "Removes a member, or leaves. ADMIN, or oneself.")
+            .change()
+            .empty(204, "No longer a member.")
+            .codes(&[Code::ChatNotFound, Code::NotFound]);
+    let put = Call::new("write", "put", MUTE, "muteChat", "Stops push for a chat.")
+        .body::<mute::Mute>()
+        .empty(204, "Muted.")
+        .codes(&[Code::ChatNotFound]);
+    let delete = Call::new("write", "delete", MUTE, "unmuteChat", "Ends that.")
+        .empty(204, "Not muted.")
+        .codes(&[Code::ChatNotFound]);
+    api.serve(&create, chats::create)
+        .serve(&list, chats::list)
+        .serve(&read, chats::read)
+        .serve(&rename, chats::rename)
+        .serve(&set, members::set)
+        .serve(&remove, members::remove)
+        .serve(&put, mute::put)
+        .serve(&delete, mute::delete)
+}
+
+fn message_calls(api: Api) -> Api {
+    let no_message = [Code::ChatNotFound, Code::MessageNotFound];
+    let list =
+        Call::new("read", "get", MESSAGES, "listMessages", "Reads history: newest first, with `after` oldest first.")
+            .query::<messages::ListMessages>()
+            .json::<messages::History>(200, "A stretch of history.")
+            .codes(&[Code::ChatNotFound]);
+    let send = Call::new("write", "post", MESSAGES, "sendMessage", "Sends a message.")
+        .body::<messages::NewMessage>()
+        .change()
+        .json::<Message>(201, "The message.")
+        .json::<Message>(200, "It was sent before.")
+        .json::<messages::Accepted>(202, "Durable, not sequenced yet.")
+        .codes(&[Code::ChatNotFound, Code::Blocked]);
+    let read = Call::new("read", "get", MESSAGE, "readMessage", "Reads one message.")
+        .json::<Message>(200, "The message.")
+        .codes(&no_message);
+    let edit = Call::new("write", "patch", MESSAGE, "editMessage", "Replaces the content of an own message.")
+        .body::<messages::EditMessage>()
+        .change()
+        .json::<Message>(200, "The message.")
+        .codes(&no_message);
+    let delete = Call::new("write", "delete", MESSAGE, "deleteMessage", "Deletes a message: the author, or an ADMIN.")
+        .change()
+        .empty(204, "It is deleted.")
+        .codes(&no_message);
+    let path = "/v1/chats/{chat_id}/messages/{seq}/receipts";
+    let receipts = Call::new("read", "get", path, "listReceipts", "Tells the sender who has a message.")
+        .query::<receipts::ListReceipts>()
+        .json::<receipts::Receipts>(200, "A page, and the counts over all.")
+        .codes(&no_message)
+        .codes(&[Code::InvalidCursor]);
+    let find = Call::new("read", "get", "/v1/search", "searchMessages", "Finds messages that the caller may see.")
+        .query::<search::SearchFor>()
+        .json::<Page<Found>>(200, "A page, newest first.")
+        .codes(&[Code::ChatNotFound, Code::InvalidCursor, Code::NotEnabled]);
+    api.serve(&list, messages::list)
+        .serve(&send, messages::send)
+        .serve(&read, messages::read)
+        .serve(&edit, messages::edit)
+        .serve(&delete, messages::delete)
+        .serve(&receipts, receipts::list)
+        .serve(&find, search::find)
+}
+
+fn own_calls(api: Api) -> Api {
+    let device = "/v1/devices/{device}";
+    let block = "/v1/blocks/{user}";
+    let look = Call::new("read", "get", "/v1/presence", "readPresence", "Tells who is online.")
+        .query::<presence::Asked>()
+        .json::<presence::Told>(200, "As far as the caller may know it.");
+    let read =
+        Call::new("read", "get", "/v1/me", "readMe", "Tells callers of themselves.").json::<me::Me>(200, "The caller.");
+    let change = Call::new("write", "patch", "/v1/me", "changeMe", "Changes one's settings.")
+        .body::<me::ChangeMe>()
+        .json::<me::Me>(200, "The caller.");
+    let devices = Call::new("read", "get", "/v1/devices", "listDevices", "Lists own devices.")
+        .json::<Page<devices::Registered>>(200, "All of them.");
+    let put_device = Call::new("write", "put", device, "putDevice", "Registers a device for push.")
+        .body::<devices::PutDevice>()
+        .json::<devices::Registered>(200, "The device.")
+        .codes(&[Code::LimitExceeded]);
+    let delete_device =
+        Call::new("write", "delete", device, "deleteDevice", "Removes a device.").empty(204, "It is gone.");
+    let blocks = Call::new("read", "get", "/v1/blocks", "listBlocks", "Lists whom the caller has blocked.")
+        .query::<blocks::ListBlocks>()
+        .json::<Page<BlockRow>>(200, "A page.")
+        .codes(&[Code::InvalidCursor]);
+    let put_block = Call::new("write", "put", block, "blockUser", "Blocks a user.").empty(204, "Blocked.");
+    let delete_block = Call::new("write", "delete", block, "unblockUser", "Ends that.").empty(204, "Not blocked.");
+    api.serve(&look, presence::read)
+        .serve(&read, me::read)
+        .serve(&change, me::change)
+        .serve(&devices, devices::list)
+        .serve(&put_device, devices::put)
+        .serve(&delete_device, devices::delete)
+        .serve(&blocks, blocks::list)
+        .serve(&put_block, blocks::put)
+        .serve(&delete_block, blocks::delete)
+}
+
+fn backend_calls(api: Api) -> Api {
+    let sign_out = Call::new("admin", "delete", "/v1/users/{user}/sessions", "signOut", "Signs a user out everywhere.")
+        .empty(204, "Older tokens of the user are refused.");
+    let stats = Call::new("admin", "get", "/v1/stats", "readStats", "Tells what was used, by the hour.")
+        .query::<backend::Period>()
+        .json::<backend::Stats>(200, "Hours in which something happened.");
+    api.serve(&sign_out, backend::sign_out).serve(&stats, backend::stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_fresh(name: &str, document: &Value) {
+        let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = serde_json::to_string_pretty(document).unwrap() + "\n";
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "docs/{name} is stale: UPDATE_DOCS=1 cargo test -p chat-gateway documents");
+    }
+
+    fn dangling(value: &Value, root: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(target) = fields.get("$ref").and_then(Value::as_str)
+                    && root.pointer(target.trim_start_matches('#')).is_none()
+                {
+                    found.push(target.to_owned());
+                }
+                fields.values().for_each(|field| dangling(field, root, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| dangling(item, root, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn committed_documents_are_fresh_and_whole() {
+        for (name, document) in [("openapi.json", all().finish().1), ("asyncapi.json", asyncapi())] {
+            let mut found = Vec::new();
+            dangling(&document, &document, &mut found);
+            assert_eq!(found, Vec::<String>::new(), "{name}");
+            is_fresh(name, &document);
+        }
+    }
+}
