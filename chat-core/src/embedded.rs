@@ -19,6 +19,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use tokio::sync::Mutex;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::message_log::embedded::{EmbeddedLog, Retention};
-use crate::message_store::embedded::EmbeddedStore;
+use crate::message_store::embedded::{EmbeddedStore, Kept};
 use crate::user_store::embedded::EmbeddedUserStore;
 
 mod directory;
@@ -59,11 +60,13 @@ pub struct EmbeddedOptions {
     pub partitions: u32,
     /// How long records are kept after all groups have read them.
     pub retention: Retention,
+    /// Age at which messages leave the store; `None` keeps them for ever. Longer than zero.
+    pub message_age: Option<Duration>,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { partitions: 4, retention: Retention::default() }
+        Self { partitions: 4, retention: Retention::default(), message_age: None }
     }
 }
 
@@ -124,12 +127,13 @@ pub struct EmbeddedDb {
 
 impl EmbeddedDb {
     /// Opens the database of a directory, or makes it where the directory is missing or empty. Blocks until the
-    /// journal is replayed. `clock` gives the log's append times.
+    /// journal is replayed. `clock` gives the log's append times, and the age of messages.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>, options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
         let storage = |error: fjall::Error| EmbeddedError::Storage { dir: dir.to_owned(), reason: error.to_string() };
         let engine = Arc::new(Engine::open(dir, options.partitions)?);
-        let log = EmbeddedLog::open(Arc::clone(&engine), clock, options).map_err(storage)?;
-        let store = EmbeddedStore::open(Arc::clone(&engine)).map_err(|error| storage(error.into()))?;
+        let log = EmbeddedLog::open(Arc::clone(&engine), Arc::clone(&clock), options).map_err(storage)?;
+        let kept = options.message_age.map(|age| Kept::new(age, clock));
+        let store = EmbeddedStore::open(Arc::clone(&engine), kept).map_err(|error| storage(error.into()))?;
         let users = EmbeddedUserStore::open(engine).map_err(|error| storage(error.into()))?;
         Ok(Self { log: Arc::new(log), store: Arc::new(store), users: Arc::new(users) })
     }

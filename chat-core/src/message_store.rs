@@ -17,6 +17,8 @@
 //!   writes in a crash only if it loses the consumer's later commits with it (the embedded engine: one journal).
 //! - Reads see every write acknowledged before they began. Rows above the state cell MAY be visible: readers read the
 //!   state cell first and bound what they ask for by it.
+//! - **Messages age out.** Rows of messages created before [`kept_since`](MessageStore::kept_since) are not read, and
+//!   the engine MAY have dropped them. Message times never fall within a chat, so what is kept is always its end.
 //! - Every call MUST return within its deadline (engines: 5 s) with [`StoreError::Unavailable`] otherwise.
 
 use std::fmt;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::clock::Time;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
@@ -107,6 +110,22 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         order: Order,
         limit: usize,
     ) -> Result<Vec<StoredMessage>, StoreError>;
+
+    /// Returns since when messages are kept: those created before have aged out. The beginning of time, where they are
+    /// kept for ever.
+    fn kept_since(&self) -> Time {
+        Time::default()
+    }
+
+    /// Returns the seq of the oldest message that has not aged out, `head + 1` where all have. Reads nothing where
+    /// messages are kept for ever.
+    async fn first_seq(&self, chat: ChatId, head: Seq) -> Result<Seq, StoreError> {
+        if self.kept_since() == Time::default() {
+            return Ok(1);
+        }
+        let oldest = self.messages(chat, SeqRange { after: 0, upto: head }, Order::OldestFirst, 1).await?;
+        Ok(oldest.first().map_or(head + 1, |row| row.message.seq))
+    }
 
     /// Reads which messages were edited or deleted: `after < rev <= upto`, ascending by rev, at most `limit`.
     async fn changes(&self, chat: ChatId, after: Rev, upto: Rev, limit: usize) -> Result<Vec<(Rev, Seq)>, StoreError>;

@@ -100,6 +100,26 @@ pub enum Op {
         /// Who.
         user: UserId,
     },
+    /// Empty messages of the actor, who is being erased; whether they are still a member does not matter. What is not
+    /// theirs, gone already, or a SYSTEM message is passed over.
+    Erase {
+        /// Which: ascending, 1 to [`ERASE_MAX`].
+        seqs: Vec<Seq>,
+    },
+}
+
+/// Messages that one record erases at most.
+pub const ERASE_MAX: usize = 200;
+
+impl Op {
+    /// Returns the messages that it changes or asks to change.
+    pub fn subjects(&self) -> &[Seq] {
+        match self {
+            Self::Edit { seq, .. } | Self::Delete { seq } => std::slice::from_ref(seq),
+            Self::Erase { seqs } => seqs,
+            _ => &[],
+        }
+    }
 }
 
 /// A record that cannot be applied, whoever reads it. Such a record goes to the dead letters.
@@ -156,6 +176,11 @@ impl Record {
     /// Decodes a record and checks what holds for every record of its kind.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let record: Self = format::decode(bytes)?;
+        if let Op::Erase { seqs } = &record.op
+            && (seqs.is_empty() || seqs.len() > ERASE_MAX || !seqs.is_sorted_by(|a, b| a < b))
+        {
+            return Err(RecordError::Malformed("the messages to erase are not 1 to 200, ascending".to_owned()));
+        }
         let pair = match &record.op {
             Op::Send { direct: Some(pair), .. } | Op::OpenDirect { users: pair } => Some(pair),
             _ => None,
@@ -197,6 +222,18 @@ mod tests {
         assert_eq!(Record::decode(newer), Err(RecordError::UnknownFormat { found: 2 }));
         assert!(matches!(Record::decode(b"{}"), Err(RecordError::Malformed(_))));
         assert!(matches!(Record::decode(b"\xff"), Err(RecordError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_is_erased_is_bounded_and_in_order() {
+        let erase = |seqs: Vec<Seq>| {
+            let record = Record::new(ChatId(Uuid::from_u128(1)), user("ann"), Uuid::from_u128(7), Op::Erase { seqs });
+            Record::decode(&record.encode())
+        };
+        assert!(erase(vec![1, 2, 9]).is_ok());
+        for bad in [vec![], vec![2, 2], vec![3, 1], (1..=201).collect()] {
+            assert!(matches!(erase(bad), Err(RecordError::Malformed(_))));
+        }
     }
 
     #[test]

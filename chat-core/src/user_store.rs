@@ -127,7 +127,7 @@ pub struct UsageRow {
 }
 
 /// What became of the erasure of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasureReport {
     /// Names the report.
     pub report_id: Uuid,
@@ -135,6 +135,8 @@ pub struct ErasureReport {
     pub user: UserId,
     /// When it was asked for.
     pub requested_at: Time,
+    /// When this was written; one that nobody writes any more stands still.
+    pub updated_at: Time,
     /// When the last row was gone; absent while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,

@@ -15,6 +15,7 @@ mod auth;
 mod blocks;
 mod dispatch;
 mod drain;
+mod erasure;
 mod gateway;
 mod http;
 mod membership;

@@ -26,6 +26,7 @@ use crate::state::State;
 use crate::view::store_fault;
 
 mod access;
+mod blocks;
 mod follow;
 mod tell;
 
@@ -134,6 +135,7 @@ pub(crate) async fn run(state: Arc<State>) {
         if review_at <= Instant::now() {
             review_at = Instant::now() + REVIEW_EVERY;
             review(&state).await;
+            blocks::review(&state).await;
         }
     }
 }

@@ -163,11 +163,18 @@ impl State {
                 self.metrics.sends.inc();
                 Ok(appended)
             }
-            Err(LogError::Full) => Err(Fault::of(ErrorCode::Overloaded).retry_after(500)),
-            Err(error) => {
-                tracing::warn!(%error, partition, "failed to append");
-                Err(Fault::of(ErrorCode::Unavailable).retry_after(1_000))
-            }
+            Err(error) => Err(log_fault(error)),
+        }
+    }
+}
+
+/// Turns the log's failure into what a client is told.
+pub(crate) fn log_fault(error: LogError) -> Fault {
+    match error {
+        LogError::Full => Fault::of(ErrorCode::Overloaded).retry_after(500),
+        error => {
+            tracing::warn!(%error, "the log did not do it");
+            Fault::of(ErrorCode::Unavailable).retry_after(1_000)
         }
     }
 }

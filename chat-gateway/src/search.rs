@@ -63,11 +63,12 @@ pub(crate) async fn search(
     let index = state.search.as_deref().ok_or_else(|| Fault::of(ErrorCode::NotEnabled))?;
     let scopes = scopes(state, user, asked.chat_id).await?;
     let wanted = Wanted::of(&asked.text);
+    let kept_since = state.store.kept_since();
     let mut items: Vec<Found> = Vec::with_capacity(limit);
     for _ in 0..MAX_ROUNDS {
         // One more than there is room for tells whether there are more.
         let room = limit - items.len();
-        let hits = ask(index, query(asked, &scopes, after, room + 1)).await?;
+        let hits = ask(index, query(asked, kept_since, &scopes, after, room + 1)).await?;
         let has_more = hits.len() > room;
         let looked_at: Vec<Hit> = hits.into_iter().take(room).collect();
         after = looked_at.last().map(|hit| hit.place).or(after);
@@ -82,12 +83,13 @@ pub(crate) async fn search(
     Ok(FoundPage { items, next: after })
 }
 
-fn query(asked: &Asked, scopes: &[Scope], after: Option<After>, limit: usize) -> Query {
+fn query(asked: &Asked, kept_since: Time, scopes: &[Scope], after: Option<After>, limit: usize) -> Query {
     Query {
         text: asked.text.clone(),
         scopes: scopes.to_vec(),
         sender: asked.sender.clone(),
-        from: asked.from,
+        // What has aged out may still be in the index.
+        from: asked.from.max((kept_since != Time::default()).then_some(kept_since)),
         to: asked.to,
         after,
         limit,

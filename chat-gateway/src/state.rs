@@ -11,6 +11,7 @@ use chat_core::message_log::MessageLog;
 use chat_core::message_store::MessageStore;
 use chat_core::poll_positions::PollPositions;
 use chat_core::presence::PresenceTable;
+use chat_core::push::PushSender;
 use chat_core::relay::Relay;
 use chat_core::search::SearchIndex;
 use chat_core::user_store::UserStore;
@@ -24,6 +25,7 @@ use crate::admission::Admission;
 use crate::auth::Verifiers;
 use crate::blocks::Blocks;
 use crate::drain::Drains;
+use crate::erasure::Erasures;
 use crate::membership::Memberships;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
@@ -55,6 +57,8 @@ pub struct Ports {
     pub positions: Arc<dyn PollPositions>,
     /// The search index; without one search answers `not_enabled`.
     pub search: Option<Arc<dyn SearchIndex>>,
+    /// The way to the push vendors, for test pushes; without one whatever is about push answers `not_enabled`.
+    pub push: Option<Arc<dyn PushSender>>,
 }
 
 /// Measures spans since the gateway began.
@@ -99,6 +103,7 @@ pub(crate) struct State {
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) users: Arc<dyn UserStore>,
     pub(crate) search: Option<Arc<dyn SearchIndex>>,
+    pub(crate) push: Option<Arc<dyn PushSender>>,
     pub(crate) relay: Arc<dyn Relay>,
     pub(crate) positions: Arc<dyn PollPositions>,
     pub(crate) verifiers: Verifiers,
@@ -112,6 +117,7 @@ pub(crate) struct State {
     pub(crate) typing: Typing,
     pub(crate) blocks: Blocks,
     pub(crate) revocations: Revocations,
+    pub(crate) erasures: Erasures,
     pub(crate) rates: Rates,
     pub(crate) fills: Semaphore,
     pub(crate) gap: Notify,
@@ -154,6 +160,7 @@ impl State {
             typing: Typing::new(limits.typing_per_minute),
             blocks: Blocks::default(),
             revocations: Revocations::default(),
+            erasures: Erasures::default(),
             rates: Rates {
                 users: KeyedRate::new(Gcra::new(limits.sends_per_user)),
                 chats: KeyedRate::new(Gcra::new(limits.sends_per_chat)),
@@ -174,6 +181,7 @@ impl State {
             store: ports.store,
             users: ports.users,
             search: ports.search,
+            push: ports.push,
             relay: ports.relay,
             positions: ports.positions,
             id,

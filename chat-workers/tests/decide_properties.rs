@@ -52,6 +52,7 @@ enum Kind {
     Send,
     Edit(Seq),
     Delete(Seq),
+    Erase(Vec<Seq>),
     Create,
     Rename,
     Set(usize, Role),
@@ -65,6 +66,7 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
         6 => Just(Kind::Send),
         2 => (1..12_u64).prop_map(Kind::Edit),
         1 => (1..12_u64).prop_map(Kind::Delete),
+        1 => prop::collection::btree_set(1..12_u64, 1..6).prop_map(|seqs| Kind::Erase(seqs.into_iter().collect())),
         1 => Just(Kind::Create),
         1 => Just(Kind::Rename),
         2 => (0..4_usize, prop_oneof![Just(Role::Member), Just(Role::Admin)]).prop_map(|(who, role)| Kind::Set(who, role)),
@@ -121,6 +123,7 @@ fn log_of(asks: &[Ask]) -> Vec<Positioned> {
             Kind::Send => drop(log.put(chat, actor, id, text(&format!("m{n}")))),
             Kind::Edit(seq) => drop(log.put(chat, actor, id, edit(*seq, &format!("e{n}")))),
             Kind::Delete(seq) => drop(log.put(chat, actor, id, Op::Delete { seq: *seq })),
+            Kind::Erase(seqs) => drop(log.put(chat, actor, id, Op::Erase { seqs: seqs.clone() })),
             Kind::Rename => drop(log.put(chat, actor, id, Op::Rename { name: format!("n{n}") })),
             Kind::Set(who, Role::Member) => drop(log.put(chat, actor, id, add(USERS[*who]))),
             Kind::Set(who, role) => {

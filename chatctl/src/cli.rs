@@ -5,15 +5,18 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::erase::EraseArgs;
 use crate::failure::exit_code;
 use crate::gateways::GatewaysArgs;
 #[cfg(feature = "cluster")]
 use crate::lint::LintArgs;
 use crate::load::LoadArgs;
 use crate::local::LocalArgs;
+use crate::push::PushArgs;
 use crate::size::SizeArgs;
+use crate::stats::StatsArgs;
 use crate::token::TokenArgs;
-use crate::{gateways, load, local, output, runtime, size, token};
+use crate::{erase, gateways, load, local, output, push, runtime, size, stats, token};
 
 /// Runs a ChatCluster on this machine, and talks to it.
 #[derive(Debug, Parser)]
@@ -40,6 +43,12 @@ enum Command {
     Token(TokenArgs),
     /// List, add and drain the gateways of the local stack.
     Gateways(GatewaysArgs),
+    /// Erase a user: their messages, devices, blocks and settings.
+    EraseUser(EraseArgs),
+    /// Try a user's devices, and show what became of pushes.
+    Push(PushArgs),
+    /// Show what was used, by the hour.
+    Stats(StatsArgs),
     /// Drive a server at a steady rate, and check that it keeps every promise.
     Load(Box<LoadArgs>),
     /// Say what a load needs: gateways, partitions, workers, and a manifest of it.
@@ -78,6 +87,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Local(args) => local::run(&args)?,
         Command::Token(args) => token::run(&args)?,
         Command::Gateways(args) => gateways::run(&args)?,
+        Command::EraseUser(args) => return done(erase::run(args)),
+        Command::Push(args) => return done(push::run(args)),
+        Command::Stats(args) => return done(stats::run(args)),
         Command::Load(args) => return runtime::block_on(load::run(*args)),
         Command::Size(args) => size::run(&args)?,
         #[cfg(feature = "cluster")]
@@ -85,6 +97,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    runtime::block_on(command).map(|()| ExitCode::SUCCESS)
 }
 
 fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {

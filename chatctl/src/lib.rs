@@ -10,8 +10,10 @@
 //! - 2: what was given is wrong: the command line, or the manifest.
 //! - 3: `chatctl load` only: the run is void, the generator was the bottleneck.
 
+mod api;
 mod cli;
 mod control;
+mod erase;
 mod failure;
 mod gateways;
 #[cfg(feature = "cluster")]
@@ -20,8 +22,10 @@ pub mod load;
 mod local;
 mod open_files;
 mod output;
+mod push;
 mod runtime;
 mod size;
+mod stats;
 pub mod token;
 
 pub use cli::main;

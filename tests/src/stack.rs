@@ -59,6 +59,14 @@ impl Setup {
         }
     }
 
+    /// Makes a set-up of the example manifest with more lines in its `spec`, all in this directory.
+    pub fn extended(dir: &Path, more: &str) -> anyhow::Result<Self> {
+        let example = std::fs::read_to_string(workspace().join("examples/chatcluster.yaml"))?;
+        let manifest = dir.join("chatcluster.yaml");
+        std::fs::write(&manifest, format!("{example}{more}"))?;
+        Ok(Self { manifest, ..Self::example(&dir.join("data")) })
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn with(mut self, arguments: &[&str]) -> Self {
@@ -110,10 +118,31 @@ impl Stack {
 
     /// Returns a token of a user.
     pub async fn token(&self, user: &str) -> anyhow::Result<String> {
-        let arguments = ["token", "--user", user, "--data-dir"];
-        let output = Command::new(chatctl()?).args(arguments).arg(&self.setup.data_dir).output().await?;
-        anyhow::ensure!(output.status.success(), "chatctl token: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        Ok(self.run_here(&["token", "--user", user]).await?.trim().to_owned())
+    }
+
+    /// Returns a token of the app's own backend.
+    pub async fn admin_token(&self) -> anyhow::Result<String> {
+        let arguments = ["token", "--user", "backend", "--scope", "read write admin"];
+        Ok(self.run_here(&arguments).await?.trim().to_owned())
+    }
+
+    /// Returns a REST client of the app's own backend.
+    pub async fn admin(&self) -> anyhow::Result<Rest> {
+        Ok(Rest::new(&self.url, Some(self.admin_token().await?)))
+    }
+
+    /// Runs a command of `chatctl` on the stack's data directory, and returns what it prints.
+    pub async fn run_here(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(chatctl()?);
+        let output = command.args(arguments).arg("--data-dir").arg(&self.setup.data_dir).output().await?;
+        anyhow::ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs a command of `chatctl` that calls the stack, and returns what it prints.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run_here(&[arguments, &["--url", &self.url]].concat()).await
     }
 
     /// Returns a REST client of a user.

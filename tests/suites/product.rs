@@ -177,7 +177,8 @@ async fn what_was_said_is_found_until_it_is_deleted() -> anyhow::Result<()> {
 #[tokio::test]
 async fn mutes_blocks_and_devices_outlive_a_crash() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let stack = Stack::start(dir.path()).await?;
+    let push = "  push:\n    fcm: { serviceAccountSecretRef: { name: fcm } }\n";
+    let stack = tests::stack::Setup::extended(dir.path(), push)?.start().await?;
     let chat_id = direct("ann", "bob")?;
     let mut ann = stack.connect("ann").await?;
     ann.ack("send", json!({ "to": "bob", "content": "hello" })).await?;

@@ -15,12 +15,16 @@ use super::{
     ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, MessageStore, Order, Roster, Row, SeqRange, StoreError,
     StoredMessage,
 };
+use crate::clock::Time;
 use crate::embedded::{Engine, Worker};
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
+mod retention;
 mod writer;
 
+pub(crate) use retention::Kept;
+use retention::Sweeper;
 use writer::{Command, Writer, Writes};
 
 /// The port's deadline for every call.
@@ -37,13 +41,17 @@ const GROUP_ROWS: usize = 16 << 10;
 pub struct EmbeddedStore {
     writer: Worker<Command>,
     engine: Arc<Engine>,
+    kept: Option<Kept>,
+    /// Drops what has aged out, as long as the store is open.
+    _sweeper: Option<Sweeper>,
 }
 
 impl EmbeddedStore {
-    pub(crate) fn open(engine: Arc<Engine>) -> std::io::Result<Self> {
+    pub(crate) fn open(engine: Arc<Engine>, kept: Option<Kept>) -> std::io::Result<Self> {
         let mut writer = Writer::new(Arc::clone(&engine));
         let writer = Worker::spawn("store-writer", QUEUE, GROUP_ROWS, move |group| writer.run(group))?;
-        Ok(Self { writer, engine })
+        let sweeper = kept.clone().map(|kept| Sweeper::spawn(Arc::clone(&engine), kept)).transpose()?;
+        Ok(Self { writer, engine, kept, _sweeper: sweeper })
     }
 
     async fn write(&self, writes: Writes) -> Result<(), StoreError> {
@@ -106,6 +114,31 @@ impl Scan for Engine {
     }
 }
 
+/// The rows without the messages that have aged out.
+struct Aged<'a> {
+    engine: &'a Engine,
+    since: Time,
+}
+
+impl Scan for Aged<'_> {
+    fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, StoreError> {
+        self.engine.get(key)
+    }
+
+    fn scan(
+        &self,
+        keys: RangeInclusive<RowKey>,
+        order: Order,
+        visit: &mut dyn FnMut(RowKey, StoredRow) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.engine.scan(keys, order, visit)
+    }
+
+    fn kept_since(&self) -> Time {
+        self.since
+    }
+}
+
 #[async_trait]
 impl MessageStore for EmbeddedStore {
     async fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
@@ -145,7 +178,12 @@ impl MessageStore for EmbeddedStore {
         order: Order,
         limit: usize,
     ) -> Result<Vec<StoredMessage>, StoreError> {
-        self.read(move |engine| engine.messages(chat, range, order, limit)).await
+        let since = self.kept_since();
+        self.read(move |engine| Aged { engine, since }.messages(chat, range, order, limit)).await
+    }
+
+    fn kept_since(&self) -> Time {
+        self.kept.as_ref().map_or_else(Time::default, Kept::since)
     }
 
     async fn changes(&self, chat: ChatId, after: Rev, upto: Rev, limit: usize) -> Result<Vec<(Rev, Seq)>, StoreError> {

@@ -310,8 +310,15 @@ pub struct InboxRow {
     pub chat_id: ChatId,
     /// Last came in at.
     pub joined_at: Time,
-    /// Left at; stale when before `joined_at`.
+    /// Left at, where that was written after `joined_at`: the write timestamps tell, because the times may be equal.
     pub left_at: Option<Time>,
     /// Last slot with activity.
     pub active_slot: u64,
+}
+
+impl InboxRow {
+    /// Returns whether the user is in the chat now.
+    pub fn is_present(&self) -> bool {
+        self.left_at.is_none()
+    }
 }

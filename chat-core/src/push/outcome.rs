@@ -1,5 +1,6 @@
 //! What became of a push: the record of the `push.outcomes` topic, one a message.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -7,7 +8,7 @@ use crate::format::{self, FormatError, Versioned};
 use crate::id::{ChatId, MessageId, Seq, UserId};
 
 /// One record of the `push.outcomes` topic: a message, and what became of its push for each member but the sender.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PushOutcomes {
     /// Format number.
     pub v: u16,
@@ -24,7 +25,7 @@ pub struct PushOutcomes {
 }
 
 /// What became of the push to one member, or to one of a member's devices.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PushOutcome {
     /// The member.
     pub member: UserId,
@@ -39,7 +40,7 @@ pub struct PushOutcome {
 }
 
 /// What became of a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PushResult {
     /// The vendor took it.

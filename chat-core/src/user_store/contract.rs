@@ -245,7 +245,15 @@ pub async fn rollups_are_read_by_range(store: Arc<dyn UserStore>) {
 pub async fn reports_are_replaced(store: Arc<dyn UserStore>) {
     let report_id = Uuid::now_v7();
     assert_eq!(store.report(report_id).await.expect("report"), None);
-    let begun = ErasureReport { report_id, user: a_user(), requested_at: T0, finished_at: None, chats: 0, messages: 0 };
+    let begun = ErasureReport {
+        report_id,
+        user: a_user(),
+        requested_at: T0,
+        updated_at: T0,
+        finished_at: None,
+        chats: 0,
+        messages: 0,
+    };
     for report in
         [begun.clone(), ErasureReport { finished_at: Some(T0.plus_millis(9)), chats: 2, messages: 5, ..begun }]
     {

@@ -12,6 +12,7 @@ use chat_core::frame::document::{as_v1, generator};
 use chat_core::id::{ChatId, MAX_INTEGER, UserId};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::state::State;
 
@@ -159,6 +160,7 @@ impl Call {
                 "user" => schema::<UserId>(generator),
                 "seq" => json!({ "type": "integer", "minimum": 0, "maximum": MAX_INTEGER }),
                 "device" => json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
+                "report_id" => schema::<Uuid>(generator),
                 _ => json!({ "type": "string" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })

@@ -65,7 +65,7 @@ async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<Member
             head_seq: head.seq,
             head_rev: head.rev,
             head_at: head.head_at,
-            first_seq: 1,
+            first_seq: store.first_seq(chat_id, head.seq).await?,
         },
         role: view.member.role,
         join_seq: view.member.join_seq,

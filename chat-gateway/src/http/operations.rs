@@ -8,13 +8,14 @@ use axum::routing::get;
 use chat_core::codes::ErrorCode as Code;
 use chat_core::frame::document::asyncapi;
 use chat_core::frame::{Chat, Member, Message, Page};
+use chat_core::push::outcome::PushOutcomes;
 use chat_core::user_store::BlockRow;
 use serde_json::{Value, json};
 
 use super::api::{Api, Call};
 use super::{
-    backend, blocks, chat, chats, devices, events, frames, me, members, messages, mute, presence, receipts, search,
-    upgrade,
+    backend, blocks, chat, chats, devices, erasure, events, frames, me, members, messages, mute, presence, push, receipts,
+    search, upgrade,
 };
 use crate::search::Found;
 use crate::state::State;
@@ -186,13 +187,15 @@ fn own_calls(api: Api) -> Api {
         .body::<me::ChangeMe>()
         .json::<me::Me>(200, "The caller.");
     let devices = Call::new("read", "get", "/v1/devices", "listDevices", "Lists own devices.")
-        .json::<Page<devices::Registered>>(200, "All of them.");
+        .json::<Page<devices::Registered>>(200, "All of them.")
+        .codes(&[Code::NotEnabled]);
     let put_device = Call::new("write", "put", device, "putDevice", "Registers a device for push.")
         .body::<devices::PutDevice>()
         .json::<devices::Registered>(200, "The device.")
-        .codes(&[Code::LimitExceeded]);
-    let delete_device =
-        Call::new("write", "delete", device, "deleteDevice", "Removes a device.").empty(204, "It is gone.");
+        .codes(&[Code::LimitExceeded, Code::NotEnabled]);
+    let delete_device = Call::new("write", "delete", device, "deleteDevice", "Removes a device.")
+        .empty(204, "It is gone.")
+        .codes(&[Code::NotEnabled]);
     let blocks = Call::new("read", "get", "/v1/blocks", "listBlocks", "Lists whom the caller has blocked.")
         .query::<blocks::ListBlocks>()
         .json::<Page<BlockRow>>(200, "A page.")
@@ -216,7 +219,27 @@ fn backend_calls(api: Api) -> Api {
     let stats = Call::new("admin", "get", "/v1/stats", "readStats", "Tells what was used, by the hour.")
         .query::<backend::Period>()
         .json::<backend::Stats>(200, "Hours in which something happened.");
-    api.serve(&sign_out, backend::sign_out).serve(&stats, backend::stats)
+    let erase = Call::new("admin", "delete", "/v1/users/{user}", "eraseUser", "Erases a user and all the user wrote.")
+        .json::<erasure::Begun>(202, "It began: its report tells how far it came.")
+        .codes(&[Code::RateLimited, Code::Overloaded])
+        .header("Idempotency-Key", "A UUIDv7: the id of the report, so that a repeated call begins nothing twice.");
+    let report = Call::new("admin", "get", "/v1/reports/{report_id}", "readReport", "Tells how far an erasure came.")
+        .json::<erasure::Report>(200, "So far.")
+        .codes(&[Code::NotFound]);
+    let test = Call::new("admin", "post", "/v1/users/{user}/test-push", "testPush", "Tries each device of a user.")
+        .json::<Page<push::Tested>>(200, "What the vendor answered, a device each.")
+        .codes(&[Code::NotEnabled]);
+    let outcomes =
+        Call::new("admin", "get", "/v1/push-outcomes", "listPushOutcomes", "Tells what became of the newest pushes.")
+            .query::<push::Asked>()
+            .json::<Page<PushOutcomes>>(200, "A message each, newest first.")
+            .codes(&[Code::NotEnabled]);
+    api.serve(&sign_out, backend::sign_out)
+        .serve(&stats, backend::stats)
+        .serve(&erase, erasure::begin)
+        .serve(&report, erasure::report)
+        .serve(&test, push::test)
+        .serve(&outcomes, push::outcomes)
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use chat_core::codes::ErrorCode;
 use chat_core::frame::{Fault, Presence, PresenceStatus};
 use chat_core::id::{ChatId, UserId};
-use chat_core::message_store::StoreError;
+use chat_core::message_store::{InboxRow, StoreError};
 use chat_core::presence::PresenceError;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rustc_hash::FxHashSet;
 
-use crate::session::sync::is_in;
 use crate::state::State;
 use crate::view::store_fault;
 
@@ -48,7 +47,7 @@ pub(super) async fn known(state: &State, viewer: &UserId, users: &[UserId]) -> R
 
 async fn chats_of(state: &State, user: &UserId) -> Result<impl Iterator<Item = ChatId> + use<>, StoreError> {
     let rows = state.store.inbox(user).await?;
-    Ok(rows.into_iter().filter(is_in).map(|row| row.chat_id).filter(|chat_id| !chat_id.is_direct()))
+    Ok(rows.into_iter().filter(InboxRow::is_present).map(|row| row.chat_id).filter(|chat_id| !chat_id.is_direct()))
 }
 
 async fn without_blocks(state: &State, viewer: &UserId, users: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {

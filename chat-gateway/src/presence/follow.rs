@@ -128,6 +128,13 @@ impl Followers {
         self.read().users.keys().cloned().collect()
     }
 
+    /// Returns everyone who is followed or follows somebody.
+    pub(super) fn everyone(&self) -> FxHashSet<UserId> {
+        let table = self.read();
+        let viewers = table.users.values().flat_map(|followed| &followed.sessions).map(|session| session.user.clone());
+        table.users.keys().cloned().chain(viewers).collect()
+    }
+
     /// Returns the sessions that follow a user.
     pub(super) fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
         self.read().users.get(user).map(|followed| followed.sessions.clone()).unwrap_or_default()

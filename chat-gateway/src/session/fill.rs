@@ -70,7 +70,17 @@ async fn fill(state: &State, session: &Session, due: Due) -> Result<bool, StoreE
     if after < head {
         let range = SeqRange { after, upto: head };
         let rows = view.messages(&*state.store, range, Order::OldestFirst, ROWS).await?;
-        let reached = reach(after.max(view.after()), rows.iter().map(|row| row.seq));
+        let seen = after.max(view.after());
+        if rows.first().is_none_or(|row| row.seq > seen + 1) {
+            // What is missing may have aged out while the session was behind. Then nobody can send it any more: the
+            // client sees the gap and syncs.
+            let aged = state.store.first_seq(chat_id, head).await?.saturating_sub(1);
+            if aged > seen {
+                session.cover(chat_id, after, aged, Vec::new());
+                return Ok(true);
+            }
+        }
+        let reached = reach(seen, rows.iter().map(|row| row.seq));
         // What is above the last seq the user may see is not theirs, and is behind them with it.
         let upto = if reached >= view.upto() { head } else { reached };
         let whole = rows.iter().take_while(|row| row.seq <= reached);

@@ -27,7 +27,7 @@ mod judge;
 mod receipts;
 mod unlisted;
 
-pub(crate) use inbox::{is_in, may_be_active};
+pub(crate) use inbox::may_be_active;
 use judge::{Judgement, judge};
 
 /// Chats a part may name.

@@ -13,6 +13,7 @@ use chat_core::message_log::memory::MemoryLog;
 use chat_core::message_store::memory::MemoryStore;
 use chat_core::poll_positions::in_process::InProcessPositions;
 use chat_core::presence::in_process::InProcessPresence;
+use chat_core::push::recording::RecordingSender;
 use chat_core::relay::Relay;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::lossy::LossyRelay;
@@ -75,6 +76,7 @@ impl Stack {
             presence: Arc::new(InProcessPresence::new()),
             positions: Arc::new(InProcessPositions::new()),
             search: None,
+            push: Some(Arc::new(RecordingSender::new(Arc::clone(&clock)))),
         };
         let mut key_file = NamedTempFile::new().unwrap();
         key_file.write_all(SECRET.as_bytes()).unwrap();

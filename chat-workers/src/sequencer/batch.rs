@@ -34,7 +34,7 @@ pub struct Positioned {
 pub struct Needs {
     /// Idempotency keys that memory cannot tell about, and those of records to be replayed.
     pub ids: Vec<IdKey>,
-    /// Messages that edits and deletes are about.
+    /// Messages that edits, deletes and erasures are about.
     pub targets: Vec<(ChatId, Seq)>,
     /// Records that were decided before: they are emitted again, never decided again.
     pub replayed: Vec<(ChatId, Position)>,
@@ -132,12 +132,10 @@ pub fn needs(chats: &Chats, records: &[Positioned]) -> Needs {
             needs.replayed.push((record.chat_id, *position));
         }
         let made = made_here.entry(record.chat_id).or_insert(0);
-        match record.op {
-            Op::Edit { seq, .. } | Op::Delete { seq } if seq <= chat.state.seq + *made => {
-                targets.insert((record.chat_id, seq));
-            }
-            _ => *made += 1,
-        }
+        let about = record.op.subjects();
+        let there = about.iter().filter(|seq| **seq <= chat.state.seq + *made);
+        targets.extend(there.map(|seq| (record.chat_id, *seq)));
+        *made += u64::from(about.is_empty());
     }
     needs.targets = targets.into_iter().collect();
     needs
@@ -187,10 +185,9 @@ pub(super) fn key(record: &Record) -> IdKey {
 fn decide_one(chat: &CachedChat, positioned: &Positioned, known: &Known, overlay: &Overlay) -> Decision {
     let Positioned { position, time, record } = positioned;
     let in_store = || known.ids.get(&key(record)).filter(|row| row.position < *position).map(|row| (row.seq, row.rev));
-    let target = match record.op {
-        Op::Edit { seq, .. } | Op::Delete { seq } => overlay.target(record.chat_id, seq, *position, known),
-        _ => None,
-    };
+    let about = record.op.subjects().iter();
+    let targets: Vec<(Seq, Target)> =
+        about.filter_map(|seq| Some((*seq, overlay.target(record.chat_id, *seq, *position, known)?))).collect();
     decide(&Input {
         state: &chat.state,
         roster: &chat.roster,
@@ -199,7 +196,7 @@ fn decide_one(chat: &CachedChat, positioned: &Positioned, known: &Known, overlay
         time: *time,
         record,
         duplicate: chat.ids.get(record.id, &record.actor, *position).or_else(in_store),
-        target: target.as_ref(),
+        targets: &targets,
     })
 }
 

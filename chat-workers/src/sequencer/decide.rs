@@ -45,8 +45,8 @@ pub struct Input<'a> {
     pub record: &'a Record,
     /// What the same idempotency key was applied as at a lower position.
     pub duplicate: Option<(Seq, Rev)>,
-    /// The message that an edit or delete is about, as of the record's position.
-    pub target: Option<&'a Target>,
+    /// Those of the messages it is about that there are, as of the record's position, ascending.
+    pub targets: &'a [(Seq, Target)],
 }
 
 /// The immutable part of a message row, and whether it was deleted below the asking record's position.
@@ -136,11 +136,18 @@ impl Step<'_> {
             Op::Rename { name } => self.rename(name),
             Op::SetMember { user, role, limit } => self.set_member(user, *role, *limit),
             Op::RemoveMember { user } => self.remove_member(user),
+            Op::Erase { seqs } => self.erase(seqs),
         }
     }
 
     fn roster(&self) -> &Arc<Roster> {
         self.applied.roster.as_ref().unwrap_or(self.input.roster)
+    }
+
+    /// Returns a message that the record is about, where it is there and not deleted.
+    fn target(&self, seq: Seq) -> Option<&Target> {
+        let found = self.input.targets.iter().find(|(found, _)| *found == seq);
+        found.map(|(_, target)| target).filter(|target| seq <= self.state.seq && !target.deleted)
     }
 
     fn require_member(&self) -> Result<(), ErrorCode> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chat_core::clock::Time;
+use chat_core::event::Fact;
 use chat_core::id::ChatId;
 use chat_core::message_log::Position;
 use chat_core::message_store::{ChatState, MessageStore, Order, SeqRange, StoreError};
 use futures_util::future::{try_join, try_join_all};
 
-use super::batch::{self, Chats, Known, Needs, Positioned, RostersAt};
+use super::batch::{self, Chats, Known, Needs, Positioned, RostersAt, Settled};
 use super::chat_state::CachedChat;
 
 /// Loads chats. The state cell is read first and names the roster, so the two always belong together.
@@ -63,6 +64,19 @@ pub async fn known(store: &dyn MessageStore, needs: Needs, records: &[Positioned
     });
     known.messages = try_join_all(reads).await?.into_iter().flatten().collect();
     Ok(known)
+}
+
+/// Completes what is told of chats with the first seq that has not aged out, which no record decides.
+pub async fn first_seqs(store: &dyn MessageStore, settled: &mut [Settled]) -> Result<(), StoreError> {
+    if store.kept_since() == Time::default() {
+        return Ok(());
+    }
+    for fact in settled.iter_mut().flat_map(|settled| &mut settled.facts) {
+        if let Fact::Changed { chat, .. } = fact {
+            chat.first_seq = store.first_seq(chat.chat_id, chat.head_seq).await?;
+        }
+    }
+    Ok(())
 }
 
 fn place(record: &Positioned) -> (ChatId, Position) {

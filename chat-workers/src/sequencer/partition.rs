@@ -150,7 +150,8 @@ impl Partition {
         let needs = batch::needs(&chats, &records);
         let known = load::known(&*self.ports.store, needs, &records).await?;
         let plan = batch::plan(&mut chats, &records, &known);
-        let settled = self.persist(plan).await?;
+        let mut settled = self.persist(plan).await?;
+        load::first_seqs(&*self.ports.store, &mut settled).await?;
         for (chat_id, chat) in chats {
             work.cache.put(chat_id, chat);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chat_core::codes::ErrorCode;
 use chat_core::event::{Fact, Outcome};
 use chat_core::frame::{Change, ChangeKind, ContentType};
+use chat_core::id::Seq;
 use chat_core::message_store::{IdRow, Roster};
 use chat_core::record::{Op, Record};
 
@@ -53,6 +54,15 @@ fn facts_again(
             meta: meta.clone(),
             edited_at: moment(row.ts),
         }],
+        // What the record emptied names it.
+        Op::Erase { seqs } => {
+            let emptied = |seq: &Seq| {
+                let stored = known.messages.get(&(record.chat_id, *seq))?;
+                let rev = stored.message.rev.filter(|_| stored.deleted_position == Some(row.position))?;
+                Some(Fact::Deleted { seq: *seq, rev, deleted_at: moment(row.ts) })
+            };
+            seqs.iter().filter_map(emptied).collect()
+        }
         Op::Delete { seq } => vec![Fact::Deleted { seq: *seq, rev: row.rev, deleted_at: moment(row.ts) }],
         Op::Send { .. } | Op::OpenDirect { .. } => {
             let begun = written.and_then(|roster| began(chat, record, roster));

@@ -12,7 +12,6 @@ use chat_core::event::{Fact, Outcome};
 use chat_core::message_store::Row;
 use chat_core::message_store::memory::MemoryStore;
 use chat_core::message_store::tables::{Scan, Tables};
-use chat_core::record::Op;
 use chat_workers::sequencer::batch::{Chats, Known, Positioned};
 use chat_workers::sequencer::chat_state::RecentIds;
 use rustc_hash::FxHashMap;
@@ -170,7 +169,7 @@ impl Owners {
         kept.chats.push(Chats::default());
         assert_eq!(empty, 0);
         let kept = Mutex::new(kept);
-        let is_change = |positioned: &Positioned| matches!(positioned.record.op, Op::Edit { .. } | Op::Delete { .. });
+        let is_change = |positioned: &Positioned| !positioned.record.op.subjects().is_empty();
         let changes_messages = log.iter().any(is_change);
         let owners =
             Self { log: log.to_vec(), begun, reference, starts, evicts: false, changes_messages, flaw: None, kept };

@@ -10,7 +10,6 @@ use chat_core::message_log::Position;
 use chat_core::message_store::row::ACTIVE_SLOT_MS;
 use chat_core::message_store::tables::Tables;
 use chat_core::message_store::{ChatHeader, ChatState, IdKey, Roster, Row};
-use chat_core::record::Op;
 use chat_workers::sequencer::batch::{Positioned, Settled};
 use chat_workers::sequencer::decide::{Input, Target, decide};
 
@@ -62,10 +61,9 @@ impl Reference {
     fn decide(&mut self, positioned: &Positioned, chat: &mut Known, ids: &mut BTreeMap<IdKey, (Seq, Rev)>) {
         let Positioned { position, time, record } = positioned;
         let key = IdKey { chat_id: record.chat_id, id: record.id, actor: record.actor.clone() };
-        let target = match record.op {
-            Op::Edit { seq, .. } | Op::Delete { seq } => chat.targets.get(&seq),
-            _ => None,
-        };
+        let about = record.op.subjects().iter();
+        let targets: Vec<(Seq, Target)> =
+            about.filter_map(|seq| Some((*seq, chat.targets.get(seq)?.clone()))).collect();
         let decision = decide(&Input {
             state: &chat.state,
             roster: &chat.roster,
@@ -74,7 +72,7 @@ impl Reference {
             time: *time,
             record,
             duplicate: ids.get(&key).copied(),
-            target,
+            targets: &targets,
         });
         let mut audience: BTreeSet<UserId> = chat.roster.users().cloned().collect();
         if let Outcome::Applied { seq, rev } = decision.outcome {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chat_core::config::{
     Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Rate, Verifier as VerifierConfig,
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) search: bool,
     /// What a push notification carries; `None` where push is off.
     pub(crate) push: Option<PushContent>,
+    /// Age at which messages go; `None` keeps them for ever.
+    pub(crate) message_age: Option<Duration>,
     /// What is replaced, in the order of the manifest.
     pub(crate) replaced: Vec<Replacement>,
     /// What the user should know, a sentence each.
@@ -76,6 +79,7 @@ impl Settings {
             claims: claims(&spec.gateways.auth.verifiers),
             search: spec.search_enabled(),
             push: spec.push.is_enabled().then_some(spec.push.content),
+            message_age: spec.retention.messages(),
             replaced: replaced(spec, choices),
             warnings: warnings(spec, choices),
         }
@@ -241,9 +245,6 @@ fn warnings(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<String> {
         list.push(format!(
             "--listen {listen} lets other machines in, over plain http, so no tokens are shown here; `chatctl token` makes them"
         ));
-    }
-    if let Some(age) = spec.retention.messages.as_ref().filter(|age| !age.duration().is_zero()) {
-        list.push(format!("retention.messages is {age}, but a local stack keeps messages for ever"));
     }
     if spec.gateways.min_replicas() == 0 && choices.gateways.is_none() {
         list.push("the manifest asks for no gateway; one is started".to_owned());

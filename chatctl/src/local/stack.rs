@@ -58,11 +58,12 @@ impl Stack {
     /// Opens the engines and starts everything; returns when every gateway takes connections.
     pub(crate) async fn start(settings: &Settings, data: &DataDir, report: &Report) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let db = open_database(&data.engines(), Arc::clone(&clock)).await?;
+        let db = open_database(&data.engines(), Arc::clone(&clock), settings.message_age).await?;
         let index = if settings.search { Some(open_index(&data.search_index()).await?) } else { None };
         let search = index.clone().map(|index| Arc::new(index) as Arc<dyn SearchIndex>);
         let relay: Arc<dyn Relay> = Arc::new(InProcessRelay::new());
         let presence: Arc<dyn PresenceTable> = Arc::new(InProcessPresence::new());
+        let push = push_sender(settings, data, &clock)?;
 
         let mut registry = Registry::default();
         let workers = Workers::new(
@@ -73,7 +74,7 @@ impl Stack {
                 relay: Arc::clone(&relay),
                 presence: Arc::clone(&presence),
                 search: search.clone(),
-                push: push_sender(settings, data, &clock)?,
+                push: push.clone(),
                 clock: Arc::clone(&clock),
             },
             workers_config(settings),
@@ -103,6 +104,7 @@ impl Stack {
             presence,
             positions: Arc::new(InProcessPositions::new()),
             search,
+            push,
         };
         let fleet = Arc::new(Fleet::new(settings.clone(), ports, clock, report.clone()));
         for _ in 0..settings.gateways {
@@ -200,9 +202,9 @@ fn push_sender(
 }
 
 /// Opens the database off the runtime's threads: it replays its journal first.
-async fn open_database(dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<EmbeddedDb> {
+async fn open_database(dir: &Path, clock: Arc<dyn Clock>, message_age: Option<Duration>) -> anyhow::Result<EmbeddedDb> {
     let path = dir.to_owned();
-    let options = EmbeddedOptions { partitions: PARTITIONS, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions { partitions: PARTITIONS, message_age, ..EmbeddedOptions::default() };
     let opened = tokio::task::spawn_blocking(move || EmbeddedDb::open(&path, clock, &options)).await;
     opened
         .context("opening the database panicked")?

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Place, Stack, manifest};
 
-const COMMANDS: [&str; 6] = ["local", "token", "gateways", "load", "size", "completions"];
+const COMMANDS: [&str; 9] =
+    ["local", "token", "gateways", "erase-user", "push", "stats", "load", "size", "completions"];
 
 #[test]
 fn every_shell_gets_completions_of_every_command() {

@@ -214,8 +214,15 @@ pub async fn the_inbox_merges_in_any_order(store: Arc<dyn MessageStore>) {
             write(&*store, [row]).await;
         }
         let found = store.inbox(&user("bob")).await.expect("inbox");
-        let expected = InboxRow { chat_id, joined_at: at(30), left_at: Some(at(20)), active_slot: 9 };
+        let expected = InboxRow { chat_id, joined_at: at(30), left_at: None, active_slot: 9 };
         assert_eq!(found.iter().find(|row| row.chat_id == chat_id), Some(&expected), "seed {seed}");
+        // Out and in again, and out for good, within one millisecond of the log's clock.
+        for (ts, is_in) in [(31, false), (32, true), (33, false)] {
+            write(&*store, [inbox(ts, is_in.then(|| at(30)), (!is_in).then(|| at(30)))]).await;
+            let found = store.inbox(&user("bob")).await.expect("inbox");
+            let row = found.iter().find(|row| row.chat_id == chat_id).expect("the row");
+            assert_eq!(row.is_present(), is_in, "at {ts}");
+        }
     }
 }
 

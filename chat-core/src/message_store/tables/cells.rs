@@ -138,6 +138,15 @@ impl MessageCells {
         Some(StoredMessage { message, position: created.position, ts: self.created.ts()?, deleted_position })
     }
 
+    /// Returns whether the message was created before this time. What is known only by a change was created before
+    /// that.
+    pub fn is_before(&self, time: Time) -> bool {
+        let deleted_at = self.deleted.get().map(|(at, _)| *at);
+        let created_at = self.created.get().map(|created| created.at);
+        let edited_at = self.edited_at.get().copied();
+        created_at.or(edited_at).or(deleted_at).is_some_and(|at| at < time)
+    }
+
     fn create(&mut self, ts: u64, position: Position, message: &Message) -> bool {
         let created = || Created {
             position,
@@ -216,7 +225,10 @@ impl InboxCells {
     /// Returns the row, `None` while only activity of it has landed.
     pub fn inbox(&self, chat_id: ChatId) -> Option<InboxRow> {
         let joined_at = *self.joined.get()?;
-        Some(InboxRow { chat_id, joined_at, left_at: self.left.get().copied(), active_slot: self.active_slot })
+        // By the write timestamps, which differ within a chat: the times may be of one millisecond.
+        let is_gone = self.left.ts() > self.joined.ts();
+        let left_at = self.left.get().copied().filter(|_| is_gone);
+        Some(InboxRow { chat_id, joined_at, left_at, active_slot: self.active_slot })
     }
 }
 

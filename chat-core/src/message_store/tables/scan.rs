@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use super::{RowKey, StoredRow};
+use crate::clock::Time;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 use crate::message_store::{
@@ -22,6 +23,11 @@ pub trait Scan {
         order: Order,
         visit: &mut dyn FnMut(RowKey, StoredRow) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Returns since when messages are kept; see the port.
+    fn kept_since(&self) -> Time {
+        Time::default()
+    }
 
     /// Reads a state cell.
     fn state(&self, chat: ChatId) -> Result<Option<ChatState>, StoreError> {
@@ -89,14 +95,53 @@ pub trait Scan {
         if limit == 0 {
             return Ok(messages);
         }
-        let keys = RowKey::Message(chat, range.after.saturating_add(1))..=RowKey::Message(chat, range.upto);
+        let since = self.kept_since();
+        let first = match order {
+            Order::OldestFirst => self.first_kept(chat, range, since)?,
+            Order::NewestFirst => range.after.saturating_add(1),
+        };
+        let keys = RowKey::Message(chat, first)..=RowKey::Message(chat, range.upto);
         self.scan(keys, order, &mut |key, row| {
             if let (RowKey::Message(_, seq), StoredRow::Message(cells)) = (key, row) {
+                if cells.is_before(since) {
+                    // Times do not fall: what is older than this has aged out too.
+                    return until(order == Order::NewestFirst);
+                }
                 messages.extend(cells.message(chat, seq));
             }
             until(messages.len() == limit)
         })?;
         Ok(messages)
+    }
+
+    /// Returns where a range begins that leaves out what has aged out: rows that are not dropped yet are passed over by
+    /// bisection, because there may be many.
+    fn first_kept(&self, chat: ChatId, range: SeqRange, since: Time) -> Result<Seq, StoreError> {
+        let first = range.after.saturating_add(1);
+        if since == Time::default() {
+            return Ok(first);
+        }
+        let mut oldest = None;
+        self.scan(
+            RowKey::Message(chat, first)..=RowKey::Message(chat, range.upto),
+            Order::OldestFirst,
+            &mut |key, row| {
+                if let (RowKey::Message(_, seq), StoredRow::Message(cells)) = (key, row) {
+                    oldest = Some((seq, cells.is_before(since)));
+                }
+                ControlFlow::Break(())
+            },
+        )?;
+        let Some((mut aged, true)) = oldest else { return Ok(first) };
+        let mut kept = range.upto.saturating_add(1);
+        while kept - aged > 1 {
+            let middle = aged + (kept - aged) / 2;
+            match self.get(&RowKey::Message(chat, middle))? {
+                Some(StoredRow::Message(cells)) if cells.is_before(since) => aged = middle,
+                _ => kept = middle,
+            }
+        }
+        Ok(kept)
     }
 
     /// Reads which messages were edited or deleted: `after < rev <= upto`, ascending by rev, at most `limit`.

@@ -9,7 +9,7 @@ use chat_core::message_store::{Order, SeqRange, StoreError};
 use futures_util::StreamExt;
 use rustc_hash::FxHashMap;
 
-use crate::session::sync::{is_in, may_be_active};
+use crate::session::sync::may_be_active;
 use crate::session::{Session, fill};
 use crate::state::State;
 use crate::view::View;
@@ -61,7 +61,7 @@ pub(crate) async fn active(
 ) -> Result<Vec<ChatId>, StoreError> {
     let since = with_margin(since);
     let mut rows = state.store.inbox(user).await?;
-    rows.retain(|row| is_in(row) && may_be_active(row, since) && !is_known(row.chat_id));
+    rows.retain(|row| row.is_present() && may_be_active(row, since) && !is_known(row.chat_id));
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_slot));
     rows.truncate(MAX_CHATS);
     Ok(rows.into_iter().map(|row| row.chat_id).collect())

@@ -9,11 +9,6 @@ use rustc_hash::FxHashSet;
 /// How far the log's clock, which message times come from, may be behind the gateway's, which `since` comes from.
 const CLOCK_MARGIN_MS: u64 = 60_000;
 
-/// Returns whether the user is in the chat now.
-pub(crate) fn is_in(row: &InboxRow) -> bool {
-    row.left_at.is_none_or(|left| left < row.joined_at)
-}
-
 /// Returns the earliest time in the log that something after `since` may bear.
 pub(super) fn with_margin(since: Time) -> Time {
     Time::from_millis(since.millis().saturating_sub(CLOCK_MARGIN_MS))
@@ -27,5 +22,5 @@ pub(crate) fn may_be_active(row: &InboxRow, since: Time) -> bool {
 /// Returns the chats that the user is in and that have nothing the client, which was complete at `since`, lacks.
 pub(super) fn quiet(rows: &[InboxRow], since: Time) -> FxHashSet<ChatId> {
     let since = with_margin(since);
-    rows.iter().filter(|row| is_in(row) && !may_be_active(row, since)).map(|row| row.chat_id).collect()
+    rows.iter().filter(|row| row.is_present() && !may_be_active(row, since)).map(|row| row.chat_id).collect()
 }

@@ -6,7 +6,7 @@ use chat_core::id::ChatId;
 use chat_core::message_store::{InboxRow, StoreError};
 use rustc_hash::FxHashSet;
 
-use super::inbox::{self, is_in, may_be_active};
+use super::inbox::{self, may_be_active};
 use crate::session::Session;
 use crate::state::State;
 
@@ -25,7 +25,7 @@ pub(super) async fn read(
     since: Option<Time>,
 ) -> Result<Vec<Unlisted>, StoreError> {
     let since = since.map(inbox::with_margin).unwrap_or_default();
-    rows.retain(|row| is_in(row) && may_be_active(row, since) && !listed.contains(&row.chat_id));
+    rows.retain(|row| row.is_present() && may_be_active(row, since) && !listed.contains(&row.chat_id));
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_slot));
     rows.truncate(MAX_LOOKED_AT);
     let chats: Vec<ChatId> = rows.into_iter().map(|row| row.chat_id).collect();

@@ -75,19 +75,36 @@ impl Step<'_> {
         if target.sender != record.actor && !is_admin {
             return Err(ErrorCode::Forbidden);
         }
-        let (ts, rev, deleted_at) = self.take_rev(seq);
-        let position = self.input.position;
-        self.applied.rows.push(Row::Delete { chat_id: record.chat_id, seq, ts, rev, deleted_at, position });
-        self.applied.facts.push(Fact::Deleted { seq, rev, deleted_at });
+        self.empty(seq);
         Ok(self)
+    }
+
+    /// Empties what is left of the actor's own messages among these.
+    pub(super) fn erase(mut self, seqs: &[Seq]) -> Result<Self, ErrorCode> {
+        if !self.state.exists() {
+            return Err(ErrorCode::ChatNotFound);
+        }
+        let actor = &self.input.record.actor;
+        let is_theirs = |target: &Target| target.sender == *actor && target.content_type != ContentType::System;
+        let left: Vec<Seq> = seqs.iter().copied().filter(|seq| self.target(*seq).is_some_and(is_theirs)).collect();
+        for seq in left {
+            self.empty(seq);
+        }
+        Ok(self)
+    }
+
+    fn empty(&mut self, seq: Seq) {
+        let (chat_id, position) = (self.input.record.chat_id, self.input.position);
+        let (ts, rev, deleted_at) = self.take_rev(seq);
+        self.applied.rows.push(Row::Delete { chat_id, seq, ts, rev, deleted_at, position });
+        self.applied.facts.push(Fact::Deleted { seq, rev, deleted_at });
     }
 
     /// Returns the message that the actor asks to change, where they may see it and it can be changed.
     fn visible_target(&self, seq: Seq) -> Result<&Target, ErrorCode> {
         self.require_member()?;
         let member = self.roster().get(&self.input.record.actor).ok_or(ErrorCode::Forbidden)?;
-        let visible = member.join_seq < seq && seq <= self.state.seq;
-        let target = self.input.target.filter(|target| visible && !target.deleted).ok_or(ErrorCode::MessageNotFound)?;
+        let target = self.target(seq).filter(|_| member.join_seq < seq).ok_or(ErrorCode::MessageNotFound)?;
         if target.content_type == ContentType::System { Err(ErrorCode::Forbidden) } else { Ok(target) }
     }
 

@@ -41,6 +41,11 @@ impl Chat {
     }
 
     fn decide(&mut self, actor: &str, op: Op, duplicate: Option<(u64, u64)>, target: Option<&Target>) -> Decision {
+        let targets: Vec<_> = target.map(|target| (op.subjects()[0], target.clone())).into_iter().collect();
+        self.decide_on(actor, op, duplicate, &targets)
+    }
+
+    fn decide_on(&mut self, actor: &str, op: Op, duplicate: Option<(u64, u64)>, targets: &[(u64, Target)]) -> Decision {
         let record = Record::new(self.id, user(actor), Uuid::from_u128(u128::from(self.state.position.offset)), op);
         let decision = decide(&Input {
             state: &self.state,
@@ -50,7 +55,7 @@ impl Chat {
             time: Time::from_millis(self.time),
             record: &record,
             duplicate,
-            target,
+            targets,
         });
         self.state = decision.state;
         self.roster = decision.applied.roster.clone().unwrap_or_else(|| Arc::clone(&self.roster));
@@ -224,6 +229,28 @@ fn edits_are_the_authors_and_deletes_also_an_admins() {
     let system = Target { content_type: ContentType::System, ..by("ann") };
     assert_eq!(with(&mut chat, "ann", Op::Delete { seq: 1 }, &system), refused(ErrorCode::Forbidden));
     assert_eq!(chat.refused("bob", edit), ErrorCode::MessageNotFound);
+}
+
+#[test]
+fn an_erasure_empties_what_is_left_of_one_s_own_messages_member_or_not() {
+    let mut chat = Chat::group(&["bob"]);
+    for _ in 0..5 {
+        chat.run("bob", text("hi"));
+    }
+    chat.run("bob", Op::RemoveMember { user: user("bob") });
+    let system = Target { content_type: ContentType::System, ..by("bob") };
+    let gone = Target { deleted: true, ..by("bob") };
+    let targets = [(2, by("bob")), (3, gone), (4, by("ann")), (6, by("bob")), (7, system), (9, by("bob"))];
+    let decision = chat.decide_on("bob", Op::Erase { seqs: vec![2, 3, 4, 5, 6, 7, 9] }, None, &targets);
+    assert_eq!(decision.outcome, Outcome::Applied { seq: 6, rev: 2 });
+    let emptied = |fact: &Fact| match fact {
+        Fact::Deleted { seq, rev, .. } => (*seq, *rev),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(decision.applied.facts.iter().map(emptied).collect::<Vec<_>>(), [(2, 1), (6, 2)]);
+    let none = chat.decide_on("bob", Op::Erase { seqs: vec![2, 6] }, None, &[]);
+    assert_eq!(none.outcome, Outcome::Applied { seq: 0, rev: 0 }, "a second erasure finds nothing left");
+    assert_eq!(Chat::none().refused("bob", Op::Erase { seqs: vec![1] }), ErrorCode::ChatNotFound);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn each_replaced_part_is_named_once() {
 #[test]
 fn surprises_are_told() {
     let warnings = settings(EXTERNAL, &choices(None, "0.0.0.0")).warnings;
-    let about = ["version 9.9.9", "--listen 0.0.0.0", "retention.messages", "no gateway", "caSecretRef"];
+    let about = ["version 9.9.9", "--listen 0.0.0.0", "no gateway", "caSecretRef"];
     assert_eq!(warnings.len(), about.len(), "{warnings:?}");
     for (warning, about) in warnings.iter().zip(about) {
         assert!(warning.contains(about), "{warning:?} is not about {about}");
