@@ -4,8 +4,10 @@ pub mod auth;
 pub mod gateway;
 pub mod kafka;
 pub mod limits;
+pub mod push;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
 pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};
+pub use push::{ApnsConfig, ApnsEnvironment, FcmConfig, PushConfig, PushContent};

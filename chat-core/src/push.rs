@@ -3,6 +3,8 @@
 //! # Contract
 //! - `deliver` hands one notification to the vendor and returns the vendor's answer. At least once: a device shows a
 //!   notification once because its collapse id is the same on each attempt.
+//! - It MUST return within its deadline (engines: 9 s) with [`PushAnswer::Later`] otherwise. Where it is cancelled, the
+//!   vendor may have taken the notification.
 //! - The answer tells what to do: done, try later, or forget the device's token.
 //! - The payload MUST fit the vendor's limit (4 096 bytes for APNs and FCM); content is cut, never the ids.
 
@@ -12,6 +14,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Time;
 use crate::id::{ChatId, MessageId, Seq, UserId};
 
 #[cfg(any(test, feature = "contract"))]
@@ -19,6 +22,10 @@ pub mod contract;
 pub mod outcome;
 pub mod payload;
 pub mod recording;
+#[cfg(feature = "push-stand-ins")]
+pub mod stand_in;
+#[cfg(feature = "push")]
+pub mod vendors;
 
 /// Largest payload of either vendor, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 4_096;
@@ -83,10 +90,13 @@ impl Notification {
 pub enum PushAnswer {
     /// The vendor took it.
     Accepted,
-    /// The token is dead: mark the device.
+    /// The token is dead: mark the device, unless it was registered again after `since`.
     InvalidToken {
         /// The vendor's words.
         reason: String,
+        /// Since when, where the vendor tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Time>,
     },
     /// The vendor refuses this notification, not this device.
     Refused {

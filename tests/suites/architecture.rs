@@ -156,6 +156,21 @@ fn clients_of_real_engines_are_compiled_only_on_request() {
 }
 
 #[test]
+fn the_way_to_push_vendors_is_compiled_where_it_is_asked_for() {
+    let manifest = |name: &str| fs::read_to_string(tests::workspace().join(name).join("Cargo.toml")).unwrap();
+    let core = manifest("chat-core");
+    for name in ["backon", "jsonwebtoken", "reqwest"] {
+        let line = core.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.contains("optional = true"), "{line}");
+    }
+    assert!(!core.lines().any(|line| line.starts_with("default =")), "features of chat-core are off by default");
+    for name in ["chatctl", "chat-gateway", "operator"] {
+        let line = manifest(name).lines().find(|line| line.starts_with("chat-core")).map(str::to_owned);
+        assert!(!line.is_some_and(|line| line.contains("push")), "{name} pushes by the vendors");
+    }
+}
+
+#[test]
 fn time_is_read_in_one_place() {
     let found: Vec<_> = CRATES
         .iter()

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Device, MAX_PAYLOAD_BYTES, Notification, Platform, PushAnswer, PushSender};
+use crate::clock::Time;
 use crate::id::{ChatId, MessageId, UserId};
 
 /// A sender under test, with a stand-in for the vendors that shows what arrived and answers as told.
@@ -64,7 +65,11 @@ macro_rules! push_contract {
 /// Returns a device of a vendor.
 pub fn a_device(platform: Platform) -> Device {
     let user = UserId::new("ada").expect("a user id");
-    Device { user, device: "phone".into(), platform, token: format!("token-of-{platform:?}") }
+    let token = match platform {
+        Platform::Apns => "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0",
+        Platform::Fcm => "fcm-token:of-a_phone",
+    };
+    Device { user, device: "phone".into(), platform, token: token.into() }
 }
 
 /// Returns a notification without content, with the longest user id there is.
@@ -108,16 +113,29 @@ pub async fn content_is_sent_only_where_given(subject: &dyn Subject) {
 
 /// The answer tells what to do: done, never again for this device, never again for this notification, or later.
 pub async fn the_vendors_answer_is_passed_on(subject: &dyn Subject) {
-    let device = a_device(Platform::Fcm);
-    for answer in [
+    let refused = |reason: &str| PushAnswer::Refused { reason: reason.into() };
+    let invalid = |reason: &str, since| PushAnswer::InvalidToken { reason: reason.into(), since };
+    let later = |reason: &str, retry_after_ms| PushAnswer::Later { reason: reason.into(), retry_after_ms };
+    let apple = [
         PushAnswer::Accepted,
-        PushAnswer::InvalidToken { reason: "UNREGISTERED".into() },
-        PushAnswer::Refused { reason: "INVALID_ARGUMENT".into() },
-        PushAnswer::Later { reason: "UNAVAILABLE".into(), retry_after_ms: None },
-        PushAnswer::Later { reason: "QUOTA_EXCEEDED".into(), retry_after_ms: Some(60_000) },
-    ] {
-        subject.answer(&device, answer.clone());
-        assert_eq!(subject.sender().deliver(&device, &a_notification()).await, answer);
+        invalid("Unregistered", Some(Time::from_millis(1_764_000_000_120))),
+        refused("BadMessageId"),
+        later("ServiceUnavailable", None),
+        later("TooManyRequests", Some(60_000)),
+    ];
+    let google = [
+        PushAnswer::Accepted,
+        invalid("UNREGISTERED", None),
+        refused("INVALID_ARGUMENT"),
+        later("UNAVAILABLE", None),
+        later("QUOTA_EXCEEDED", Some(60_000)),
+    ];
+    for (platform, answers) in [(Platform::Apns, apple), (Platform::Fcm, google)] {
+        let device = a_device(platform);
+        for answer in answers {
+            subject.answer(&device, answer.clone());
+            assert_eq!(subject.sender().deliver(&device, &a_notification()).await, answer);
+        }
     }
 }
 

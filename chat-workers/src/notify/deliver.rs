@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::clock::Time;
 use chat_core::push::outcome::PushResult;
 use chat_core::push::{Device, Notification, PushAnswer, PushSender};
 use tokio::sync::Semaphore;
@@ -31,13 +32,22 @@ impl Courier {
         Self { push, calls: Semaphore::new(concurrent.clamp(1, Semaphore::MAX_PERMITS)), attempts, metrics }
     }
 
-    /// Delivers to one device; returns what became of it, with the vendor's words.
-    pub(super) async fn deliver(&self, device: &Device, notification: &Notification) -> (PushResult, Option<String>) {
+    /// Delivers to one device; returns what became of it, with the vendor's words. A token that was dead before the
+    /// device was `registered` with it may be alive again: then it is this notification alone that is refused.
+    pub(super) async fn deliver(
+        &self,
+        device: &Device,
+        registered: Time,
+        notification: &Notification,
+    ) -> (PushResult, Option<String>) {
         let mut attempt = 1;
         loop {
             let (reason, retry_after_ms) = match self.call(device, notification).await {
                 PushAnswer::Accepted => return (PushResult::Sent, None),
-                PushAnswer::InvalidToken { reason } => return (PushResult::InvalidToken, Some(reason)),
+                PushAnswer::InvalidToken { reason, since: Some(since) } if since < registered => {
+                    return (PushResult::Refused, Some(reason));
+                }
+                PushAnswer::InvalidToken { reason, .. } => return (PushResult::InvalidToken, Some(reason)),
                 PushAnswer::Refused { reason } => return (PushResult::Refused, Some(reason)),
                 PushAnswer::Later { reason, retry_after_ms } => (reason, retry_after_ms.unwrap_or_default()),
             };

@@ -201,8 +201,9 @@ impl Settler {
     }
 
     async fn deliver(&self, user: UserId, device: DeviceRow, notification: Arc<Notification>) -> Delivered {
-        let device = Device { user, device: device.device, platform: device.platform, token: device.push_token };
-        let (result, reason) = self.courier.deliver(&device, &notification).await;
+        let DeviceRow { device, platform, push_token, updated_at, .. } = device;
+        let device = Device { user, device, platform, token: push_token };
+        let (result, reason) = self.courier.deliver(&device, updated_at, &notification).await;
         Delivered { device, result, reason }
     }
 

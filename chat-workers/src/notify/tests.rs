@@ -11,6 +11,8 @@ use tokio::time::sleep;
 use super::*;
 use crate::fixture::{Running, T0, World, poll, user};
 
+mod vendors;
+
 const TOPIC: Topic = Topic::Push;
 
 /// A cluster whose pushes are recorded.
@@ -187,9 +189,12 @@ async fn a_record_that_waited_in_the_log_is_due_at_once() {
 #[tokio::test(start_paused = true)]
 async fn the_vendors_answer_decides_what_follows() {
     let later = |retry_after_ms| PushAnswer::Later { reason: "busy".into(), retry_after_ms };
+    let gone = |since| PushAnswer::InvalidToken { reason: "gone".into(), since };
     for (answer, result, attempts) in [
         (PushAnswer::Accepted, PushResult::Sent, 1),
-        (PushAnswer::InvalidToken { reason: "gone".into() }, PushResult::InvalidToken, 1),
+        (gone(None), PushResult::InvalidToken, 1),
+        (gone(Some(T0)), PushResult::InvalidToken, 1),
+        (gone(Some(Time::from_millis(T0.millis() - 1))), PushResult::Refused, 1),
         (PushAnswer::Refused { reason: "bad".into() }, PushResult::Refused, 1),
         (later(None), PushResult::GivenUp, 6),
         (later(Some(2_000)), PushResult::GivenUp, 6),
