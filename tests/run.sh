@@ -173,8 +173,8 @@ engines() {
   trap 'stop_engines; rm -f "$log"' EXIT
   start_engine kafka && suites+=(kafka)
   start_engine redis
-  start_engine cassandra
-  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,contract -- -D warnings
+  start_engine cassandra && suites+=(cassandra)
+  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,cassandra,contract -- -D warnings
   local suite
   for suite in "${suites[@]}"; do
     stage "contract of $suite" cargo test -p chat-core --features "$suite,contract" --test "$suite"

@@ -1,12 +1,14 @@
 //! Typed settings: the very types the binaries parse, the operator renders and `chatctl local` fills from a manifest.
 
 pub mod auth;
+pub mod cassandra;
 pub mod gateway;
 pub mod kafka;
 pub mod limits;
 pub mod push;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
+pub use cassandra::CassandraConfig;
 pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};

@@ -5,6 +5,8 @@
 //! presence, search, push, store of users, poll positions. Each port is a folder with its written contract, one contract suite and one file an engine.
 //! Nothing here knows HTTP, Kubernetes or a terminal.
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 pub mod clock;
 pub mod codes;
 pub mod config;

@@ -31,6 +31,8 @@ use crate::clock::Time;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
