@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
 use futures_util::FutureExt;
+use tower_http::compression::CompressionLayer;
 
 use crate::state::State;
 
@@ -53,6 +54,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&state), finish))
+        .layer(CompressionLayer::new())
         .with_state(state)
 }
 

@@ -84,14 +84,18 @@ async fn attempt(
     row: DeviceRow,
     notification: &Notification,
 ) -> (Tested, Option<(String, String)>) {
-    let DeviceRow { device, platform, push_token, .. } = row;
+    let DeviceRow { device, platform, push_token, updated_at, .. } = row;
     let to = Device { user: user.clone(), device, platform, token: push_token };
     let answer = tokio::time::timeout(ANSWER_WITHIN, push.deliver(&to, notification)).await;
     let answer =
         answer.unwrap_or_else(|_| PushAnswer::Later { reason: "no answer in time".to_owned(), retry_after_ms: None });
     let (outcome, reason) = match answer {
         PushAnswer::Accepted => (PushResult::Sent, None),
-        PushAnswer::InvalidToken { reason } => (PushResult::InvalidToken, Some(reason)),
+        // Dead before it was registered with: it may be alive again, as for the notifications of messages.
+        PushAnswer::InvalidToken { reason, since: Some(since) } if since < updated_at => {
+            (PushResult::Refused, Some(reason))
+        }
+        PushAnswer::InvalidToken { reason, .. } => (PushResult::InvalidToken, Some(reason)),
         PushAnswer::Refused { reason } => (PushResult::Refused, Some(reason)),
         PushAnswer::Later { reason, .. } => (PushResult::GivenUp, Some(reason)),
     };

@@ -161,6 +161,31 @@ async fn every_failure_is_a_problem() {
 }
 
 #[tokio::test]
+async fn an_answer_is_compressed_for_whoever_accepts_it() {
+    let stack = Stack::start();
+    let gateway = stack.gateway("gw-0", |_| {}).await;
+    let chat_id = group(&gateway, "ann", &["bob"]).await;
+    let ask = async |encoding: Option<&str>| {
+        let url = format!("http://{}/v1/chats/{chat_id}", gateway.public_addr());
+        let request = reqwest::Client::new().get(url).bearer_auth(token("ann"));
+        let request = encoding.into_iter().fold(request, |request, name| request.header("accept-encoding", name));
+        let answer = request.send().await.unwrap();
+        let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (encoding, vary) = (header("content-encoding"), header("vary"));
+        (encoding, vary, answer.bytes().await.unwrap())
+    };
+    let (encoding, _, plain) = ask(None).await;
+    assert_eq!(encoding, None);
+    let (encoding, vary, packed) = ask(Some("br, gzip")).await;
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    assert!(vary.is_some_and(|vary| vary.contains("accept-encoding")));
+    assert!(packed.len() < plain.len(), "{} of {} bytes", packed.len(), plain.len());
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+}
+
+#[tokio::test]
 async fn a_page_of_another_origin_may_call() {
     let stack = Stack::start();
     let gateway = stack.gateway("gw-0", |_| {}).await;
