@@ -12,6 +12,7 @@ mod fuzz;
 mod harness;
 mod polling;
 mod presence;
+mod private_issuer;
 mod product;
 mod published_keys;
 mod reads;

@@ -1,5 +1,6 @@
 //! Tokens signed with keys that their issuer publishes, over real HTTP from this machine.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
 };
 use axum::http::StatusCode;
+use axum::serve::Listener;
 use chat_core::clock::{Clock, SystemClock};
 use chat_core::config::{self, AuthConfig, GatewayConfig, KeySource};
 use chat_gateway::{Gateway, Running};
@@ -83,9 +85,13 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) async fn start(keys: &[&Pair]) -> Self {
-        let answers = Answers::new(Mutex::new((StatusCode::OK, String::new(), 0)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        Self::start_on(listener, port, keys)
+    }
+
+    pub(crate) fn start_on(listener: impl Listener<Addr: Debug>, port: u16, keys: &[&Pair]) -> Self {
+        let answers = Answers::new(Mutex::new((StatusCode::OK, String::new(), 0)));
         let issuer = Self { server: serve(listener, Arc::clone(&answers)), answers, port };
         issuer.publish(keys);
         issuer
@@ -116,7 +122,7 @@ impl Drop for Issuer {
     }
 }
 
-fn serve(listener: TcpListener, answers: Answers) -> JoinHandle<()> {
+fn serve(listener: impl Listener<Addr: Debug>, answers: Answers) -> JoinHandle<()> {
     let answer = move || {
         let mut answers = answers.lock().unwrap();
         answers.2 += 1;
@@ -132,12 +138,12 @@ pub(crate) fn take(config: &mut GatewayConfig, url: String, algorithms: &[config
     verifier.keys = KeySource::Jwks { url, ca_file: None };
 }
 
-async fn me(gateway: &Running, token: &str) -> Answer {
+pub(crate) async fn me(gateway: &Running, token: &str) -> Answer {
     let bearer = format!("Bearer {token}");
     http(gateway.public_addr(), "GET", "/v1/me", &[("authorization", &bearer)], None).await
 }
 
-fn told(answer: &Answer) -> (u16, &Value) {
+pub(crate) fn told(answer: &Answer) -> (u16, &Value) {
     (answer.status, if answer.status == 200 { &answer.body["user"] } else { &answer.body["code"] })
 }
 
