@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod kafka;
 pub mod limits;
 pub mod push;
+pub mod telemetry;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
 pub use cassandra::CassandraConfig;
@@ -13,3 +14,4 @@ pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};
 pub use push::{ApnsConfig, ApnsEnvironment, FcmConfig, PushConfig, PushContent};
+pub use telemetry::OtlpConfig;

@@ -2,7 +2,8 @@
 //!
 //! The words are the types that cross a process boundary: ids, frames, log records, sequenced events, error and close
 //! codes, configuration. The ports are the traits behind which an engine stands: message log, message store, relay,
-//! presence, search, push, store of users, poll positions. Each port is a folder with its written contract, one contract suite and one file an engine.
+//! presence, search, push, store of users, poll positions, spans. Each port is a folder with its written contract, one
+//! contract suite and one file an engine.
 //! Nothing here knows HTTP, Kubernetes or a terminal.
 
 #[cfg(feature = "cassandra")]
@@ -24,4 +25,5 @@ pub mod receipt;
 pub mod record;
 pub mod relay;
 pub mod search;
+pub mod trace;
 pub mod user_store;

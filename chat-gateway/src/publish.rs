@@ -8,6 +8,7 @@ use chat_core::frame::{Attachment, ContentType, Fault, Meta, Role};
 use chat_core::id::{ChatId, MessageId, OpId, Seq, UserId, check_client_made};
 use chat_core::message_log::{Append, Appended, LogError, Topic, partition_of};
 use chat_core::record::{Op, Record};
+use chat_core::trace::{Span, Stage};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -157,14 +158,25 @@ impl State {
         let key = record.chat_id.to_string().into_bytes().into();
         let append = Append { topic: Topic::Messages, partition, key, payload: record.encode(), headers: Vec::new() };
         let appended = self.log.append(append).await;
-        self.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
-        match appended {
-            Ok(appended) => {
-                self.metrics.sends.inc();
-                Ok(appended)
-            }
-            Err(error) => Err(log_fault(error)),
+        let took = started.elapsed();
+        self.metrics.append_seconds.observe(took.as_secs_f64());
+        let appended = appended.map_err(log_fault);
+        if self.tracer.follows(record.id) {
+            self.tracer.record(Span {
+                of: record.id,
+                chat_id: record.chat_id,
+                stage: Stage::Append,
+                took,
+                position: appended.as_ref().ok().map(|appended| appended.position),
+                outcome: appended.as_ref().map_or_else(|fault| fault.code.as_str(), |_| "durable"),
+                is_failure: appended.is_err(),
+                recipients: None,
+            });
         }
+        if appended.is_ok() {
+            self.metrics.sends.inc();
+        }
+        appended
     }
 }
 

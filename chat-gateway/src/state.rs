@@ -14,6 +14,7 @@ use chat_core::presence::PresenceTable;
 use chat_core::push::PushSender;
 use chat_core::relay::Relay;
 use chat_core::search::SearchIndex;
+use chat_core::trace::Tracer;
 use chat_core::user_store::UserStore;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -59,6 +60,8 @@ pub struct Ports {
     pub search: Option<Arc<dyn SearchIndex>>,
     /// The way to the push vendors, for test pushes; without one whatever is about push answers `not_enabled`.
     pub push: Option<Arc<dyn PushSender>>,
+    /// Which records are followed.
+    pub tracer: Tracer,
 }
 
 /// Measures spans since the gateway began.
@@ -104,6 +107,7 @@ pub(crate) struct State {
     pub(crate) users: Arc<dyn UserStore>,
     pub(crate) search: Option<Arc<dyn SearchIndex>>,
     pub(crate) push: Option<Arc<dyn PushSender>>,
+    pub(crate) tracer: Tracer,
     pub(crate) relay: Arc<dyn Relay>,
     pub(crate) positions: Arc<dyn PollPositions>,
     pub(crate) verifiers: Verifiers,
@@ -182,6 +186,7 @@ impl State {
             users: ports.users,
             search: ports.search,
             push: ports.push,
+            tracer: ports.tracer,
             relay: ports.relay,
             positions: ports.positions,
             id,

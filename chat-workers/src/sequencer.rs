@@ -17,6 +17,7 @@ use chat_core::clock::Clock;
 use chat_core::message_log::{LogError, MessageLog};
 use chat_core::message_store::MessageStore;
 use chat_core::relay::Relay;
+use chat_core::trace::Tracer;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::SequencerMetrics;
@@ -44,6 +45,8 @@ pub struct Ports {
     pub relay: Arc<dyn Relay>,
     /// The time, for the status only.
     pub clock: Arc<dyn Clock>,
+    /// Which records are followed.
+    pub tracer: Tracer,
 }
 
 /// How the sequencer works.

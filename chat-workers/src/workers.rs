@@ -11,6 +11,7 @@ use chat_core::presence::PresenceTable;
 use chat_core::push::PushSender;
 use chat_core::relay::Relay;
 use chat_core::search::SearchIndex;
+use chat_core::trace::Tracer;
 use chat_core::user_store::UserStore;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,8 @@ pub struct WorkersPorts {
     pub push: Option<Arc<dyn PushSender>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Which records are followed.
+    pub tracer: Tracer,
 }
 
 /// Which roles run, and how.
@@ -203,8 +206,8 @@ impl Workers {
             if role == Role::Sequencer {
                 let metrics = SequencerMetrics::default();
                 metrics.register(registry);
-                let WorkersPorts { log, store, relay, clock, .. } = ports.clone();
-                let made = Sequencer::new(Ports { log, store, relay, clock }, config.sequencer, metrics);
+                let WorkersPorts { log, store, relay, clock, tracer, .. } = ports.clone();
+                let made = Sequencer::new(Ports { log, store, relay, clock, tracer }, config.sequencer, metrics);
                 gauges.status = made.status();
                 sequencer = Some(made);
                 continue;
@@ -255,7 +258,7 @@ impl Workers {
         stop: &CancellationToken,
     ) {
         info!(%role, "start a role");
-        let WorkersPorts { log, store, users, relay, presence, search, push, clock } = self.ports.clone();
+        let WorkersPorts { log, store, users, relay, presence, search, push, clock, .. } = self.ports.clone();
         let source = |topic: Topic, dead_letters: Option<Topic>| Source {
             log: Arc::clone(&self.ports.log),
             topic,

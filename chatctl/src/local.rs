@@ -17,6 +17,7 @@ mod settings;
 mod snapshot;
 mod stack;
 mod status_line;
+mod traces;
 mod view;
 mod watch;
 

@@ -4,12 +4,15 @@
 //! The sequencer sends a chat's batch with one recipient list, so a lively group is one run an envelope.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::codes::ErrorCode;
 use chat_core::event::{Event, Fact, Outcome, Verdict};
 use chat_core::frame::{ChangeKind, Push, push_json};
 use chat_core::id::{MessageId, OpId, UserId};
 use chat_core::relay::{Envelope, Item};
+use chat_core::trace::{Span, Stage};
+use tokio::time::Instant;
 
 use super::{encode, light};
 use crate::registry::Directory;
@@ -26,6 +29,8 @@ struct Run {
 
 /// Delivers envelopes in order; returns whether one says that others were given up.
 pub(super) fn deliver(state: &Arc<State>, envelopes: impl Iterator<Item = Envelope>) -> bool {
+    let begun = Instant::now();
+    let mut followed = Vec::new();
     let directory = state.sessions.open();
     let mut run = Run::default();
     let mut delivered = 0;
@@ -34,6 +39,7 @@ pub(super) fn deliver(state: &Arc<State>, envelopes: impl Iterator<Item = Envelo
         match item {
             Item::Event { event, recipients } => {
                 note_members(state, &event);
+                followed.extend(follow(state, &event, &recipients));
                 delivered += run.extend_or_flush(state, &directory, encode::event(&event), recipients);
             }
             Item::Frame { push, recipients } if matches!(*push, Push::Presence { .. } | Push::Typing { .. }) => {
@@ -51,6 +57,9 @@ pub(super) fn deliver(state: &Arc<State>, envelopes: impl Iterator<Item = Envelo
     }
     delivered += run.flush(state, &directory);
     state.metrics.deliveries.inc_by(delivered);
+    for span in followed {
+        state.tracer.record(Span { took: begun.elapsed(), ..span });
+    }
     is_gap
 }
 
@@ -82,6 +91,22 @@ impl Run {
         self.frames.clear();
         delivered
     }
+}
+
+/// Returns the span of a message that is followed; how long it took is known when its batch is through.
+fn follow(state: &State, event: &Event, recipients: &[UserId]) -> Option<Span> {
+    let Fact::Message(message) = &event.fact else { return None };
+    let of = message.message_id.0;
+    state.tracer.follows(of).then_some(Span {
+        of,
+        chat_id: event.chat_id,
+        stage: Stage::Deliver,
+        took: Duration::ZERO,
+        position: Some(event.position),
+        outcome: "queued",
+        is_failure: false,
+        recipients: Some(recipients.len()),
+    })
 }
 
 /// Forgets what was remembered about members whose place in a chat changed.

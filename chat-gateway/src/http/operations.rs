@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Call};
 use super::{
-    backend, blocks, chat, chats, devices, erasure, events, frames, me, members, messages, mute, presence, push, receipts,
-    search, upgrade,
+    backend, blocks, chat, chats, devices, erasure, events, frames, me, members, messages, mute, presence, push,
+    receipts, search, upgrade,
 };
 use crate::search::Found;
 use crate::state::State;

@@ -18,6 +18,7 @@ use chat_core::relay::Relay;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::lossy::LossyRelay;
 use chat_core::search::embedded::EmbeddedIndex;
+use chat_core::trace::Tracer;
 use chat_core::user_store::memory::MemoryUserStore;
 use chat_gateway::{Gateway, Ports, Running};
 use chat_workers::metrics::SequencerMetrics;
@@ -77,6 +78,7 @@ impl Stack {
             positions: Arc::new(InProcessPositions::new()),
             search: None,
             push: Some(Arc::new(RecordingSender::new(Arc::clone(&clock)))),
+            tracer: Tracer::off(),
         };
         let mut key_file = NamedTempFile::new().unwrap();
         key_file.write_all(SECRET.as_bytes()).unwrap();
@@ -91,6 +93,7 @@ impl Stack {
             store: Arc::clone(&self.ports.store),
             relay: Arc::clone(&self.ports.relay),
             clock: Arc::new(SystemClock),
+            tracer: self.ports.tracer.clone(),
         };
         let config = SequencerConfig { commit_delay: Duration::ZERO, ..SequencerConfig::default() };
         let sequencer = Sequencer::new(ports, config, SequencerMetrics::default());
@@ -111,6 +114,7 @@ impl Stack {
             search: stack.ports.search.clone(),
             push: None,
             clock: Arc::new(SystemClock),
+            tracer: Tracer::off(),
         };
         let mut config = WorkersConfig::embedded();
         config.receipts.hold = Duration::from_millis(50);

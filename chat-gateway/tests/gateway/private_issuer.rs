@@ -114,7 +114,7 @@ async fn a_file_that_vouches_for_nobody_is_refused_at_the_start() {
         let mut config = stack.config("gw-0");
         vouched_by(&mut config, 1, Some(&ca_file));
         let refused = Gateway::start(config, stack.ports.clone(), Arc::new(SystemClock)).await;
-        let told = format!("{:?}", refused.err().expect("refused"));
+        let told = format!("{:?}", refused.expect_err("nobody is vouched for"));
         assert!(told.contains(ca_file.to_str().unwrap()), "{told}");
     }
 }

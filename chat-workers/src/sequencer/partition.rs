@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::clock::Time;
+use chat_core::event::Event;
 use chat_core::id::ChatId;
 use chat_core::message_log::{Append, Entry, LogError, Topic, partition_of};
 use chat_core::message_store::StoreError;
 use chat_core::record::{Record, RecordError};
+use chat_core::trace::{Span, Stage};
 use lru::LruCache;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
@@ -144,6 +146,7 @@ impl Partition {
     }
 
     async fn process(&mut self, entries: Vec<Entry>, work: &mut Work) -> Result<(), Failure> {
+        let begun = Instant::now();
         self.metrics.batch_records.observe(entries.len() as f64);
         let Decoded { records, dead, next, newer } = self.decode(entries);
         let mut chats = self.take_chats(&records, work).await?;
@@ -161,6 +164,7 @@ impl Partition {
         };
         let told: Vec<_> = settled.into_iter().map(with_events).collect();
         let connected = work.fanout.relay(&told).await;
+        self.trace(&told, begun);
         let partitions = (self.ports.log.partitions(Topic::Events), self.ports.log.partitions(Topic::Push));
         let mut appends = fanout::records(&told, &connected, partitions.0, partitions.1);
         appends.extend(dead);
@@ -254,6 +258,25 @@ impl Partition {
             self.metrics.decided.get_or_create(&OutcomeLabel { outcome: label(&settled.verdict.outcome) }).inc();
         }
         Ok(settled)
+    }
+
+    /// Tells of the records of a batch that are followed.
+    fn trace(&self, told: &[(batch::Settled, Vec<Arc<Event>>)], begun: Instant) {
+        for (settled, _) in told {
+            let verdict = &settled.verdict;
+            if self.ports.tracer.follows(verdict.id) {
+                self.ports.tracer.record(Span {
+                    of: verdict.id,
+                    chat_id: verdict.chat_id,
+                    stage: Stage::Sequence,
+                    took: begun.elapsed(),
+                    position: Some(settled.position),
+                    outcome: label(&verdict.outcome),
+                    is_failure: false,
+                    recipients: None,
+                });
+            }
+        }
     }
 
     async fn commit_aged(&mut self, work: &mut Work) {

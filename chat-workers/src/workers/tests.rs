@@ -8,6 +8,7 @@ use chat_core::push::recording::RecordingSender;
 use chat_core::receipt::{ReceiptRecord, UserCursors};
 use chat_core::record::{Op, Record};
 use chat_core::relay::Item;
+use chat_core::trace::Tracer;
 use chat_core::user_store::{DeviceRow, HOUR_MS, UserWrite};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::fixture::{T0, World, poll, user, users};
 fn ports(world: &World, push: Option<RecordingSender>) -> WorkersPorts {
     let World { log, store, users, relay, presence, clock, .. } = world.clone();
     let push = push.map(|push| Arc::new(push) as Arc<dyn PushSender>);
-    WorkersPorts { log, store, users, relay, presence, search: None, push, clock }
+    WorkersPorts { log, store, users, relay, presence, search: None, push, clock, tracer: Tracer::off() }
 }
 
 #[tokio::test(start_paused = true)]

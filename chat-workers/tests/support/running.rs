@@ -13,6 +13,7 @@ use chat_core::message_store::memory::MemoryStore;
 use chat_core::record::Record;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::{Inbox, Item, Relay};
+use chat_core::trace::Tracer;
 use chat_workers::metrics::SequencerMetrics;
 use chat_workers::sequencer::{PartitionStatus, SequencerStatus};
 use chat_workers::{Ports, Sequencer, SequencerConfig};
@@ -70,6 +71,7 @@ impl Engines {
             store: Arc::new(self.store.clone()),
             relay: Arc::clone(&self.relay),
             clock: Arc::new(self.clock.clone()),
+            tracer: Tracer::off(),
         };
         let sequencer = Sequencer::new(ports, self.config, SequencerMetrics::default());
         let (status, shutdown) = (sequencer.status(), CancellationToken::new());

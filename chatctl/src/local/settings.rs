@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_core::config::{
-    Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Rate, Verifier as VerifierConfig,
+    Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, OtlpConfig, Rate, Verifier as VerifierConfig,
 };
 use operator::crd::{self, AutoscalingMode, ChatClusterSpec, Gateways, PushContent, Verifier};
 use operator::scaling::Rules;
@@ -46,7 +46,7 @@ pub(crate) struct Replacement {
 }
 
 /// Settings of a local stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     /// Number of gateways to start with, at least 1.
     pub(crate) gateways: usize,
@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) push: Option<PushContent>,
     /// Age at which messages go; `None` keeps them for ever.
     pub(crate) message_age: Option<Duration>,
+    /// Where traces go; `None` where they go nowhere.
+    pub(crate) traces: Option<OtlpConfig>,
     /// What is replaced, in the order of the manifest.
     pub(crate) replaced: Vec<Replacement>,
     /// What the user should know, a sentence each.
@@ -80,6 +82,7 @@ impl Settings {
             search: spec.search_enabled(),
             push: spec.push.is_enabled().then_some(spec.push.content),
             message_age: spec.retention.messages(),
+            traces: spec.telemetry.otlp.as_ref().map(traces),
             replaced: replaced(spec, choices),
             warnings: warnings(spec, choices),
         }
@@ -89,6 +92,10 @@ impl Settings {
     pub(crate) fn gateway(&self, name: &str) -> GatewayConfig {
         GatewayConfig { name: name.to_owned(), ..self.template.clone() }
     }
+}
+
+fn traces(otlp: &crd::Otlp) -> OtlpConfig {
+    OtlpConfig { endpoint: otlp.endpoint.clone(), headers_file: None, sample_ratio: otlp.sample_ratio() }
 }
 
 /// A number that somebody else writes is written by nobody here.
@@ -211,7 +218,8 @@ fn replaced(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<Replacement> {
             list.push(Replacement { part: part.to_owned(), by: by.to_string() });
         }
     };
-    add(spec.telemetry.otlp.is_some(), "telemetry.otlp", &"no traces");
+    let headers = spec.telemetry.otlp.as_ref().is_some_and(|otlp| otlp.headers_secret_ref.is_some());
+    add(headers, "telemetry.otlp.headersSecretRef", &"no headers");
     add(spec.is_embedded(), "engines.embedded", &format!("this process and {dir}"));
     add(redis.is_some_and(|redis| redis.external.is_some()), "redis.external", &"relay and presence in this process");
     add(redis.is_some_and(|redis| redis.external.is_none()), "redis.managed", &"relay and presence in this process");

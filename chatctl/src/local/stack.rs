@@ -39,6 +39,7 @@ use super::data_dir::DataDir;
 use super::fleet::Fleet;
 use super::report::Report;
 use super::settings::{LOCAL_ANY, PARTITIONS, Settings};
+use super::traces::{Traced, Traces};
 use super::{front_door, serve};
 
 /// A running stack.
@@ -51,6 +52,7 @@ pub(crate) struct Stack {
     status: WorkersStatus,
     admin_addr: SocketAddr,
     admin: JoinSet<()>,
+    traces: Traces,
     shutdown: CancellationToken,
 }
 
@@ -64,6 +66,7 @@ impl Stack {
         let relay: Arc<dyn Relay> = Arc::new(InProcessRelay::new());
         let presence: Arc<dyn PresenceTable> = Arc::new(InProcessPresence::new());
         let push = push_sender(settings, data, &clock)?;
+        let traces = Traces::open(settings.traces.clone()).await?;
 
         let mut registry = Registry::default();
         let workers = Workers::new(
@@ -76,6 +79,7 @@ impl Stack {
                 search: search.clone(),
                 push: push.clone(),
                 clock: Arc::clone(&clock),
+                tracer: traces.tracer(Traced::Workers),
             },
             workers_config(settings),
             &mut registry,
@@ -105,13 +109,14 @@ impl Stack {
             positions: Arc::new(InProcessPositions::new()),
             search,
             push,
+            tracer: traces.tracer(Traced::Gateways),
         };
         let fleet = Arc::new(Fleet::new(settings.clone(), ports, clock, report.clone()));
         for _ in 0..settings.gateways {
             fleet.add().await?;
         }
         let workers = Some(workers);
-        Ok(Self { db, index, fleet, workers, status, admin_addr, admin, shutdown })
+        Ok(Self { db, index, fleet, workers, status, admin_addr, admin, traces, shutdown })
     }
 
     /// Returns the gateways.
@@ -144,7 +149,7 @@ impl Stack {
     /// Lets the gateways finish, then the workers, then closes the engines: what was promised to a client is done
     /// before what does it ends.
     pub(crate) async fn stop(self) {
-        let Self { db, index, fleet, workers, shutdown, mut admin, .. } = self;
+        let Self { db, index, fleet, workers, shutdown, mut admin, traces, .. } = self;
         fleet.stop().await;
         shutdown.cancel();
         if let Some(workers) = workers
@@ -153,6 +158,7 @@ impl Stack {
             tracing::error!(error = format!("{error:#}"), "the workers did not finish");
         }
         admin.shutdown().await;
+        traces.close().await;
         if let Some(index) = index
             && let Err(error) = index.close().await
         {

@@ -31,7 +31,8 @@ impl Telemetry {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Otlp {
-    /// Address of the collector, as in `http://collector.observability:4317`.
+    /// Address of the collector's receiver of OTLP over HTTP, as in `http://collector.observability:4318`; spans go to
+    /// `/v1/traces` below it.
     #[schemars(length(max = 2048), regex(pattern = syntax::HTTP_URL))]
     pub endpoint: String,
 

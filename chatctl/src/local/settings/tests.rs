@@ -16,7 +16,7 @@ metadata: {name: demo}
 spec:
   version: 9.9.9
   retention: {messages: 30d}
-  telemetry: {logLevel: debug, otlp: {endpoint: 'http://collector:4317'}}
+  telemetry: {logLevel: debug, otlp: {endpoint: 'http://collector:4318', headersSecretRef: {name: otlp}}}
   redis: {managed: {shards: 3}}
   kafka: {external: {bootstrapServers: ['kafka:9092']}}
   cassandra: {external: {contactPoints: ['cassandra:9042'], localDatacenter: dc1}}
@@ -98,7 +98,7 @@ fn each_replaced_part_is_named_once() {
     let settings = settings(EXTERNAL, &choices(None, "127.0.0.1"));
     let parts: Vec<&str> = settings.replaced.iter().map(|replacement| replacement.part.as_str()).collect();
     let expected = [
-        "telemetry.otlp",
+        "telemetry.otlp.headersSecretRef",
         "redis.managed",
         "kafka.external",
         "cassandra.external",
