@@ -172,13 +172,21 @@ engines() {
   local suites=()
   trap 'stop_engines; rm -f "$log"' EXIT
   start_engine kafka && suites+=(kafka)
-  start_engine redis
+  start_engine redis && suites+=(redis)
   start_engine cassandra && suites+=(cassandra)
-  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,cassandra,contract -- -D warnings
+  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,redis,cassandra,contract -- -D warnings
+  stage "unit tests of the engines" cargo test -p chat-core --features kafka,redis,cassandra,contract --lib -- \
+    kafka redis cassandra
   local suite
   for suite in "${suites[@]}"; do
     stage "contract of $suite" cargo test -p chat-core --features "$suite,contract" --test "$suite"
   done
+  case " ${suites[*]} " in
+    *" redis "*)
+      stage "relay on a Redis Cluster that breaks" cargo test -p chat-core --features redis,contract --test redis_faults \
+        -- --test-threads 2
+      ;;
+  esac
   stop_engines
 }
 

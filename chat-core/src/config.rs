@@ -6,7 +6,9 @@ pub mod gateway;
 pub mod kafka;
 pub mod limits;
 pub mod push;
+pub mod redis;
 pub mod telemetry;
+pub mod tls;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
 pub use cassandra::CassandraConfig;
@@ -14,4 +16,6 @@ pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};
 pub use push::{ApnsConfig, ApnsEnvironment, FcmConfig, PushConfig, PushContent};
+pub use redis::RedisConfig;
 pub use telemetry::OtlpConfig;
+pub use tls::Tls;

@@ -23,6 +23,8 @@ pub mod presence;
 pub mod push;
 pub mod receipt;
 pub mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod relay;
 pub mod search;
 pub mod trace;

@@ -19,6 +19,8 @@ use crate::id::{ChatId, Rev, Seq, UserId};
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod in_process;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 /// How long positions are kept: ten minutes.
 pub const POSITIONS_TTL_MS: u64 = 600_000;

@@ -18,6 +18,8 @@ use crate::id::{GatewayId, UserId};
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod in_process;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 /// How long a user stays online without a sign of life.
 pub const PRESENCE_TTL_MS: u64 = 30_000;

@@ -28,6 +28,8 @@ pub mod in_process;
 pub(crate) mod leases;
 #[cfg(any(test, feature = "contract"))]
 pub mod lossy;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 /// How long a route lives without a refresh.
 pub const ROUTE_TTL_MS: u64 = 30_000;

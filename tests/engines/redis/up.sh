@@ -1,25 +1,54 @@
 #!/usr/bin/env bash
-# Starts a Redis Cluster of three primaries on 127.0.0.1, or finds it running.
-# REDIS_PORT (17001) and the next two; their bus ports are 100 above.
+# Starts three kinds of Redis on 127.0.0.1, or finds them running: a Redis Cluster of three primaries; one Redis without
+# cluster mode; and a cluster of one node that asks for a name and password, and speaks TLS only, with a certificate of
+# its own making.
+# REDIS_PORT (17001) and the next four; the bus ports are 100 above.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../processes.sh"
 work_of redis
 first=${REDIS_PORT:-17001}
-need redis-server redis-server redis-cli redis-tools
+single=$((first + 3)) secured=$((first + 4))
+need redis-server redis-server redis-cli redis-tools openssl openssl
 
-addresses=()
-for PORT in "$first" $((first + 1)) $((first + 2)); do
-  addresses+=("127.0.0.1:$PORT")
-  runs "redis-$PORT" && continue
-  BUS_PORT=$((PORT + 100))
+# serve PORT TEMPLATE: starts a node, or finds it running.
+serve() {
+  runs "redis-$1" && return
+  PORT=$1 BUS_PORT=$(($1 + 100))
   free_ports "$PORT" "$BUS_PORT"
   mkdir -p "data/$PORT"
-  render "$here/node.conf.in" >"$PORT.conf"
+  (umask 077 && render "$here/$2" >"$PORT.conf")
   start "redis-$PORT" redis-server "$PORT.conf"
+}
+
+# certificates: an authority and the server's certificate, and an authority that signed nothing.
+certificates() {
+  [ -s server.crt ] && openssl x509 -checkend 86400 -noout -in server.crt >/dev/null && return
+  local name key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  for name in ca other-ca; do
+    openssl req -x509 "${key[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt"
+  done
+  openssl req "${key[@]}" -subj /CN=redis -keyout server.key -out server.csr
+  openssl x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt \
+    -extfile <(echo subjectAltName=IP:127.0.0.1)
+}
+
+addresses=()
+for port in "$first" $((first + 1)) $((first + 2)); do
+  addresses+=("127.0.0.1:$port")
+  serve "$port" node.conf.in
 done
-for address in "${addresses[@]}"; do
-  await 10 "redis-${address#*:}" redis-cli -p "${address#*:}" PING
+serve "$single" single.conf.in
+for name in password admin-password; do
+  (umask 077 && { [ -s "$name" ] || openssl rand -hex 16 >"$name"; })
+done
+echo chat >username
+(umask 077 && certificates) >certificates.log 2>&1 || die "no certificates: $(tail -n 1 certificates.log)"
+PASSWORD=$(<password) ADMIN_PASSWORD=$(<admin-password)
+serve "$secured" secured.conf.in
+
+for port in "$first" $((first + 1)) $((first + 2)) "$single"; do
+  await 10 "redis-$port" redis-cli -p "$port" PING
 done
 if redis-cli -p "$first" CLUSTER INFO | grep -q '^cluster_known_nodes:1.$'; then
   redis-cli --cluster create "${addresses[@]}" --cluster-replicas 0 --cluster-yes >create.log ||
@@ -35,5 +64,14 @@ agreed() {
   done
 }
 await 30 "redis-$first" agreed
-say "Redis Cluster answers on ports $first to $((first + 2))"
+
+over_tls() { REDISCLI_AUTH=$ADMIN_PASSWORD redis-cli --tls --cacert ca.crt -p "$secured" "$@"; }
+serves_all() { over_tls CLUSTER INFO | grep -q '^cluster_slots_ok:16384'; }
+await 10 "redis-$secured" over_tls PING
+serves_all || over_tls CLUSTER ADDSLOTSRANGE 0 16383 >/dev/null
+await 10 "redis-$secured" serves_all
+
+say "Redis Cluster answers on ports $first to $((first + 2)), one Redis on $single, over TLS on $secured"
 printf 'export REDIS_CLUSTER_URLS=%s\n' "$(IFS=, && printf '%s' "${addresses[*]/#/redis://}")"
+printf 'export REDIS_URL=redis://127.0.0.1:%s REDIS_TLS_URL=rediss://127.0.0.1:%s\n' "$single" "$secured"
+printf 'export REDIS_WORK=%q\n' "$WORK"
