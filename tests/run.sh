@@ -6,7 +6,7 @@
 #   tests/run.sh clients         the part of unit that is in clients/
 #   tests/run.sh local           black-box suites against a release build of `chatctl local`
 #   tests/run.sh browser         the demo page of that build in headless Chromium
-#   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra
+#   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra, Elasticsearch
 #   tests/run.sh --full          every level, simulations and faults repeated more often
 #
 # Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). CHATCTL names a build to
@@ -153,7 +153,7 @@ stop_engines() {
   trap 'rm -f "$log"' EXIT
   [ -z "${KEEP_ENGINES:-}" ] || return 0
   local engine
-  for engine in kafka redis cassandra; do "tests/engines/$engine/down.sh"; done
+  for engine in kafka redis cassandra elasticsearch; do "tests/engines/$engine/down.sh"; done
 }
 
 # headers PACKAGE DEBIAN_PACKAGE: installs what a C library is compiled with.
@@ -174,9 +174,10 @@ engines() {
   start_engine kafka && suites+=(kafka)
   start_engine redis && suites+=(redis)
   start_engine cassandra && suites+=(cassandra)
-  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features kafka,redis,cassandra,contract -- -D warnings
-  stage "unit tests of the engines" cargo test -p chat-core --features kafka,redis,cassandra,contract --lib -- \
-    kafka redis cassandra
+  start_engine elasticsearch && suites+=(elasticsearch)
+  local all=kafka,redis,cassandra,elasticsearch
+  stage "lints of the engines" cargo clippy -p chat-core --all-targets --features "$all,contract" -- -D warnings
+  stage "unit tests of the engines" cargo test -p chat-core --features "$all,contract" --lib -- ${all//,/ }
   local suite
   for suite in "${suites[@]}"; do
     stage "contract of $suite" cargo test -p chat-core --features "$suite,contract" --test "$suite"

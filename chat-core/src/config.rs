@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod cassandra;
+pub mod elasticsearch;
 pub mod gateway;
 pub mod kafka;
 pub mod limits;
@@ -12,6 +13,7 @@ pub mod tls;
 
 pub use auth::{Algorithm, AuthConfig, KeySource, Verifier};
 pub use cassandra::CassandraConfig;
+pub use elasticsearch::ElasticsearchConfig;
 pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};

@@ -17,6 +17,8 @@ use crate::id::{ChatId, MessageId, Seq, UserId};
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 #[cfg(feature = "search")]
 pub mod embedded;
 pub mod words;
