@@ -31,6 +31,7 @@ use chat_core::record::Record;
 use chat_core::relay::Item;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::lossy::LossyRelay;
+use chat_workers::metrics::OutcomeLabel;
 use chat_workers::sequencer::BlockReason;
 use tokio::time::sleep;
 
@@ -528,11 +529,16 @@ async fn what_is_told_again_is_the_same() {
     engines.append(&record(chat, "ann", 3, add("cyd"))).await;
     engines.append(&record(chat, "ann", 4, chat_core::record::Op::Delete { seq: 2 })).await;
     engines.append(&record(chat, "ann", 5, remove("bob"))).await;
+    engines.append(&record(chat, "ann", 6, text("mine"))).await;
+    engines.append(&record(chat, "ann", 7, chat_core::record::Op::Erase { seqs: vec![1, 2, 5] })).await;
     for _ in 0..3 {
         let sequencer = engines.start();
         sleep(Duration::from_secs(5)).await;
         sequencer.stop().await;
     }
+    let counted =
+        ["applied", "replayed"].map(|outcome| engines.metrics.decided.get_or_create(&OutcomeLabel { outcome }).get());
+    assert_eq!(counted, [8, 16], "decided once, told again twice");
     let events = engines.events().await;
     let once = events.len() / 3;
     let dressed = |event: &Event| {

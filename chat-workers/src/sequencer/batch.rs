@@ -77,6 +77,8 @@ pub struct Settled {
     pub audience: Arc<Roster>,
     /// The membership record whose roster holds after this record.
     pub roster_at: Position,
+    /// It was decided before, and is told of again.
+    pub is_replay: bool,
 }
 
 impl Settled {
@@ -97,6 +99,7 @@ impl Settled {
             facts: Vec::new(),
             audience,
             roster_at: Position::default(),
+            is_replay: false,
         }
     }
 }

@@ -255,7 +255,7 @@ impl Partition {
         }
         self.metrics.persist_seconds.observe(begun.elapsed().as_secs_f64());
         for settled in &settled {
-            self.metrics.decided.get_or_create(&OutcomeLabel { outcome: label(&settled.verdict.outcome) }).inc();
+            self.metrics.decided.get_or_create(&OutcomeLabel { outcome: label(settled) }).inc();
         }
         Ok(settled)
     }
@@ -271,7 +271,7 @@ impl Partition {
                     stage: Stage::Sequence,
                     took: begun.elapsed(),
                     position: Some(settled.position),
-                    outcome: label(&verdict.outcome),
+                    outcome: label(settled),
                     is_failure: false,
                     recipients: None,
                 });
@@ -355,9 +355,10 @@ fn dead_letter(entry: Entry, reason: String) -> Append {
     Append { topic: Topic::MessagesDlq, partition: 0, key: entry.key, payload: entry.payload, headers }
 }
 
-fn label(outcome: &chat_core::event::Outcome) -> &'static str {
+fn label(settled: &batch::Settled) -> &'static str {
     use chat_core::event::Outcome;
-    match outcome {
+    match settled.verdict.outcome {
+        _ if settled.is_replay => "replayed",
         Outcome::Applied { .. } => "applied",
         Outcome::Duplicate { .. } => "duplicate",
         Outcome::Refused { .. } => "refused",

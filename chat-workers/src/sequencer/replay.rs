@@ -30,7 +30,7 @@ pub(super) fn find_again(chat: &mut CachedChat, positioned: &Positioned, known: 
     let is_superseded = chat.state.roster_at >= *position;
     let roster_at = if is_superseded { *position } else { chat.state.roster_at };
     let settled = Settled::new(positioned, outcome, chat.state.ts, audience);
-    let settled = Settled { roster_at, ..settled };
+    let settled = Settled { roster_at, is_replay: true, ..settled };
     let (Outcome::Applied { seq, rev }, Some(row)) = (&settled.verdict.outcome, row) else { return settled };
     chat.ids.insert(record.id, &record.actor, *position, (*seq, *rev), *time);
     let facts = facts_again(chat, record, row, (&before, written.as_deref()), known);

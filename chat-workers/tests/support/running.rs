@@ -38,6 +38,7 @@ pub(crate) struct Engines {
     pub(crate) store: FlakyStore,
     pub(crate) relay: Arc<dyn Relay>,
     pub(crate) config: SequencerConfig,
+    pub(crate) metrics: SequencerMetrics,
 }
 
 impl Engines {
@@ -56,6 +57,7 @@ impl Engines {
             relay: Arc::new(InProcessRelay::new()),
             clock,
             config,
+            metrics: SequencerMetrics::default(),
         }
     }
 
@@ -73,7 +75,7 @@ impl Engines {
             clock: Arc::new(self.clock.clone()),
             tracer: Tracer::off(),
         };
-        let sequencer = Sequencer::new(ports, self.config, SequencerMetrics::default());
+        let sequencer = Sequencer::new(ports, self.config, self.metrics.clone());
         let (status, shutdown) = (sequencer.status(), CancellationToken::new());
         let task = tokio::spawn(sequencer.run(shutdown.clone()));
         Running { engines: self.clone(), status, shutdown, task }

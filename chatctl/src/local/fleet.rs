@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chat_core::clock::Clock;
-use chat_gateway::{Gateway, Handle, Ports, Status};
+use chat_gateway::{Gateway, Handle, Ports, Running, Status};
 use operator::scaling;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,6 +19,9 @@ use crate::control::GatewayInfo;
 
 mod drains;
 mod member;
+
+#[cfg(test)]
+mod tests;
 
 /// How long a new gateway may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -34,7 +37,8 @@ pub(crate) struct Fleet {
     clock: Arc<dyn Clock>,
     report: Report,
     members: Mutex<Members>,
-    drains: TaskTracker,
+    /// Starts and drains under way.
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ struct Members {
     next: u32,
     /// Connections handed over so far.
     turn: usize,
+    /// No gateway comes any more.
+    is_stopping: bool,
 }
 
 impl Members {
@@ -65,35 +71,57 @@ pub(crate) fn name(ordinal: u32) -> String {
 impl Fleet {
     /// Makes a fleet without gateways.
     pub(crate) fn new(settings: Settings, ports: Ports, clock: Arc<dyn Clock>, report: Report) -> Self {
-        Self { settings, ports, clock, report, members: Mutex::default(), drains: TaskTracker::new() }
+        Self { settings, ports, clock, report, members: Mutex::default(), tasks: TaskTracker::new() }
     }
 
     /// Starts a gateway; returns when it takes connections.
-    pub(crate) async fn add(&self) -> anyhow::Result<GatewayInfo> {
-        let ordinal = {
+    pub(crate) async fn add(self: &Arc<Self>) -> anyhow::Result<GatewayInfo> {
+        let starting = {
             let mut members = self.members();
+            anyhow::ensure!(!members.is_stopping, "no gateway is started any more: the stack is ending");
+            let ordinal = members.next;
             members.next += 1;
-            members.next - 1
+            // In a task of its own: whoever asks may be dropped meanwhile, and what has begun is then still to be
+            // stopped. Spawned under the lock, so that a stop that comes next waits for it.
+            let fleet = Arc::clone(self);
+            self.tasks.spawn(async move { fleet.start(ordinal).await })
         };
+        starting.await.context("the start was given up")?
+    }
+
+    async fn start(&self, ordinal: u32) -> anyhow::Result<GatewayInfo> {
         let name = name(ordinal);
         let start = Gateway::start(self.settings.gateway(&name), self.ports.clone(), Arc::clone(&self.clock));
         let running = Box::pin(start).await.with_context(|| format!("{name} cannot start"))?;
         let until = Instant::now() + READY_WITHIN;
-        while !running.is_ready() {
-            if Instant::now() > until {
-                Box::pin(running.shutdown(Duration::ZERO)).await;
-                anyhow::bail!(
-                    "{name} was not ready after {} s; the log on standard error says why",
-                    READY_WITHIN.as_secs()
-                );
-            }
+        while !running.is_ready() && !self.members().is_stopping && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if !running.is_ready() {
+            Box::pin(running.shutdown(Duration::ZERO)).await;
+            anyhow::bail!(
+                "{name} was not ready within {} s; the log on standard error says why",
+                READY_WITHIN.as_secs()
+            );
         }
         let member = Member::new(ordinal, running);
         let info = member.info();
-        self.members().list.push(member);
+        if let Some(late) = self.take_in(member) {
+            Box::pin(late.shutdown(Duration::ZERO)).await;
+            anyhow::bail!("{name} is not needed any more: the stack is ending");
+        }
         self.tell(&Event::Gateway(&info));
         Ok(info)
+    }
+
+    /// Takes a gateway in, or gives it back where nobody would stop it any more.
+    fn take_in(&self, member: Member) -> Option<Running> {
+        let mut members = self.members();
+        if members.is_stopping {
+            return member.running;
+        }
+        members.list.push(member);
+        None
     }
 
     /// Tells of every gateway.
@@ -127,13 +155,18 @@ impl Fleet {
     /// Stops every gateway at once. Nobody is asked to reconnect first, for there is nowhere to go; clients are told
     /// `restart` and try again after their back-off. Requests under way are finished.
     pub(crate) async fn stop(&self) {
-        let members = std::mem::take(&mut self.members().list);
-        // One that has left its drain behind is stopped by that drain's task, which is waited for too.
-        for running in members.into_iter().filter_map(|member| member.running) {
-            self.drains.spawn(running.shutdown(Duration::ZERO));
+        let list = {
+            let mut members = self.members();
+            members.is_stopping = true;
+            std::mem::take(&mut members.list)
+        };
+        // One that has left its drain behind is stopped by that drain's task, and one that is starting by its own: both
+        // are waited for.
+        for running in list.into_iter().filter_map(|member| member.running) {
+            self.tasks.spawn(running.shutdown(Duration::ZERO));
         }
-        self.drains.close();
-        self.drains.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Tells of an event; one that nobody hears changes nothing.

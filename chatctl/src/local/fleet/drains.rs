@@ -90,7 +90,7 @@ impl Fleet {
             reconnects_per_s: rate,
         });
         let (fleet, name) = (Arc::clone(self), name.to_owned());
-        self.drains.spawn(async move {
+        self.tasks.spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = fleet.carry_out(&name, Instant::now() + deadline) => {}
