@@ -247,4 +247,7 @@ pub trait UserStore: Send + Sync + fmt::Debug {
 
     /// Reads the report of an erasure.
     async fn report(&self, report_id: Uuid) -> Result<Option<ErasureReport>, StoreError>;
+
+    /// Reads the reports of erasures that are not finished, oldest id first, at most `limit`.
+    async fn unfinished(&self, limit: usize) -> Result<Vec<ErasureReport>, StoreError>;
 }

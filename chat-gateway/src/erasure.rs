@@ -1,39 +1,52 @@
-//! Erasure of a user: their messages are emptied by records on the log, chat by chat; then their devices, blocks and
-//! row go. How far it came is in a report.
+//! Erasure of a user: they are signed out, leave their groups, and their messages are emptied by records on the log,
+//! chat by chat; then their documents in the index, devices, blocks and row go. How far it came is in a report.
 //!
-//! Everything it does may be done again: what is emptied already is passed over. So a gateway that stops in the middle
-//! costs nothing but time, as whoever asks for the report of an erasure that stands still takes it over.
+//! Everything it does may be done again: what is emptied already is passed over, and counted as this erasure's by the
+//! position of its first record in the chat. So a gateway that stops in the middle costs nothing but time: every
+//! gateway looks for erasures that stand still, and takes them over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_core::codes::ErrorCode;
-use chat_core::event::Outcome;
-use chat_core::frame::{ContentType, Fault};
-use chat_core::id::{ChatId, Seq, UserId};
-use chat_core::message_store::{Order, SeqRange, StoredMessage};
-use chat_core::record::{ERASE_MAX, Op, Record};
+use chat_core::frame::Fault;
+use chat_core::id::UserId;
 use chat_core::user_store::{ErasureReport, UserWrite};
 use rustc_hash::FxHashSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
+use crate::presence::presence_fault;
+use crate::revocation;
 use crate::state::State;
 use crate::view::store_fault;
 
-/// Messages a read.
-const ROWS: usize = 500;
+mod pass;
 
-/// Whoever works on an erasure writes its report at least this often.
-const WRITE_EVERY_MS: u64 = 5_000;
+/// Whoever works on an erasure writes its report this often.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
 
 /// A report that was not written for so long is nobody's.
 const STANDS_STILL_MS: u64 = 30_000;
 
-/// Tries of one step; then the erasure stands still until somebody asks for its report.
+/// How often erasures that stand still are looked for.
+const REVIEW_EVERY: Duration = Duration::from_mins(1);
+
+/// Erasures that one review takes over at most.
+const TAKEN_OVER: usize = 16;
+
+/// Tries of one step; then the erasure stands still until it is taken over.
 const TRIES: u32 = 10;
 
 /// Pause between two tries.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a user who was signed out may take to be gone: a minute for the last gateway to hear of it, and the life
+/// of a mark in the presence table.
+const GONE_WITHIN: Duration = Duration::from_secs(95);
+
+/// How often is looked whether they are.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The erasures that this gateway works on.
 #[derive(Debug, Default)]
@@ -47,20 +60,24 @@ impl Erasures {
 
 /// Begins the erasure of a user under this id, or goes on with it. An id that is another user's is refused.
 pub(crate) async fn begin(state: &Arc<State>, report_id: Uuid, user: UserId) -> Result<(), Fault> {
-    let report = match state.users.report(report_id).await.map_err(store_fault)? {
+    match state.users.report(report_id).await.map_err(store_fault)? {
         Some(report) if report.user != user => {
             return Err(Fault::invalid("idempotency-key", "this key is that of another erasure"));
         }
-        Some(report) => report,
+        Some(report) => take_over(state, report),
         None => {
             let now = state.clock.now();
             let (finished_at, chats, messages) = (None, 0, 0);
-            ErasureReport { report_id, user, requested_at: now, updated_at: now, finished_at, chats, messages }
+            let report =
+                ErasureReport { report_id, user, requested_at: now, updated_at: now, finished_at, chats, messages };
+            // Written before it is answered: from then on the erasure is not forgotten.
+            let signed_out = UserWrite::Revoke { user: report.user.clone(), not_before: now };
+            let writes = vec![UserWrite::Report(report.clone()), signed_out];
+            state.users.write(writes).await.map_err(store_fault)?;
+            revocation::apply(state, &report.user, now);
+            work_on(state, report);
         }
-    };
-    // Written before it is answered: from then on the erasure is not forgotten.
-    state.users.write(vec![UserWrite::Report(report.clone())]).await.map_err(store_fault)?;
-    work_on(state, report);
+    }
     Ok(())
 }
 
@@ -68,10 +85,30 @@ pub(crate) async fn begin(state: &Arc<State>, report_id: Uuid, user: UserId) -> 
 pub(crate) async fn report(state: &Arc<State>, report_id: Uuid) -> Result<ErasureReport, Fault> {
     let found = state.users.report(report_id).await.map_err(store_fault)?;
     let report = found.ok_or_else(|| Fault::of(ErrorCode::NotFound))?;
-    if state.clock.now().millis_since(report.updated_at) > STANDS_STILL_MS {
-        work_on(state, report.clone());
-    }
+    take_over(state, report.clone());
     Ok(report)
+}
+
+/// Looks for erasures that stand still until the gateway stops.
+pub(crate) async fn run(state: Arc<State>) {
+    let mut tick = tokio::time::interval(REVIEW_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = state.shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        match state.users.unfinished(TAKEN_OVER).await {
+            Ok(reports) => reports.into_iter().for_each(|report| take_over(&state, report)),
+            Err(error) => tracing::warn!(%error, "failed to look for erasures that stand still"),
+        }
+    }
+}
+
+fn take_over(state: &Arc<State>, report: ErasureReport) {
+    if state.clock.now().millis_since(report.updated_at) > STANDS_STILL_MS {
+        work_on(state, report);
+    }
 }
 
 fn work_on(state: &Arc<State>, report: ErasureReport) {
@@ -81,10 +118,9 @@ fn work_on(state: &Arc<State>, report: ErasureReport) {
     }
     let working = Arc::clone(state);
     state.tasks.spawn(async move {
-        let erasing = erase(&working, report);
         let ended = tokio::select! {
             () = working.shutdown.cancelled() => Ok(()),
-            ended = erasing => ended,
+            ended = work(&working, Progress(Mutex::new(report))) => ended,
         };
         if let Err(fault) = ended {
             tracing::error!(report = %id, code = %fault.code, "an erasure stands still");
@@ -93,57 +129,77 @@ fn work_on(state: &Arc<State>, report: ErasureReport) {
     });
 }
 
-async fn erase(state: &State, mut report: ErasureReport) -> Result<(), Fault> {
-    let user = report.user.clone();
-    let inbox = retry(|| async { state.store.inbox(&user).await.map_err(store_fault) }).await?;
-    report.chats = 0;
-    for row in inbox {
-        erase_chat(state, row.chat_id, &mut report).await?;
-        report.chats += 1;
+/// The report of an erasure that is worked on.
+struct Progress(Mutex<ErasureReport>);
+
+impl Progress {
+    fn change(&self, change: impl FnOnce(&mut ErasureReport)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn report(&self) -> ErasureReport {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes how far it came; from the first time on it is this gateway's.
+    async fn write(&self, state: &State) -> Result<(), Fault> {
+        self.change(|report| report.updated_at = state.clock.now());
+        retry(|| async { state.users.write(vec![UserWrite::Report(self.report())]).await.map_err(store_fault) }).await
+    }
+}
+
+async fn work(state: &State, progress: Progress) -> Result<(), Fault> {
+    let written = async {
+        loop {
+            if let Err(fault) = progress.write(state).await {
+                return fault;
+            }
+            tokio::time::sleep(WRITE_EVERY).await;
+        }
+    };
+    tokio::select! {
+        ended = erase(state, &progress) => ended?,
+        fault = written => return Err(fault),
+    }
+    progress.change(|report| report.finished_at = Some(state.clock.now()));
+    progress.write(state).await
+}
+
+async fn erase(state: &State, progress: &Progress) -> Result<(), Fault> {
+    let user = progress.report().user;
+    let was_there = retry(|| is_there(state, &user)).await?;
+    pass::run(state, progress).await?;
+    if was_there {
+        // What they wrote meanwhile through a gateway that did not know yet that they are signed out goes too.
+        wait_until_gone(state, &user).await?;
+        pass::run(state, progress).await?;
+    }
+    if let Some(index) = &state.search {
+        retry(|| async {
+            index.erase(&user).await.map_err(|error| {
+                tracing::warn!(%error, "failed to erase from the index");
+                Fault::of(ErrorCode::Unavailable)
+            })
+        })
+        .await?;
     }
     retry(|| async { state.users.write(vec![UserWrite::Erase { user: user.clone() }]).await.map_err(store_fault) })
-        .await?;
-    report.finished_at = Some(state.clock.now());
-    write(state, &mut report).await
+        .await
 }
 
-async fn erase_chat(state: &State, chat_id: ChatId, report: &mut ErasureReport) -> Result<(), Fault> {
-    let heads = retry(|| async { state.store.states(&[chat_id]).await.map_err(store_fault) }).await?;
-    let upto = heads.into_iter().flatten().next().map_or(0, |head| head.seq);
-    let mut after = 0;
-    while after < upto {
-        let range = SeqRange { after, upto };
-        let read =
-            || async { state.store.messages(chat_id, range, Order::OldestFirst, ROWS).await.map_err(store_fault) };
-        let rows = retry(read).await?;
-        after = rows.last().map_or(upto, |row| row.message.seq);
-        let theirs: Vec<Seq> =
-            rows.iter().filter(|row| is_left(row, &report.user)).map(|row| row.message.seq).collect();
-        for seqs in theirs.chunks(ERASE_MAX) {
-            let op = Op::Erase { seqs: seqs.to_vec() };
-            let record = Record::new(chat_id, report.user.clone(), state.new_id(), op).reply_to(state.id.clone());
-            match retry(|| state.append_and_wait(&record)).await? {
-                Outcome::Applied { .. } | Outcome::Duplicate { .. } => report.messages += seqs.len() as u64,
-                Outcome::Refused { code } => return Err(Fault::of(code)),
-            }
-        }
-        if state.clock.now().millis_since(report.updated_at) > WRITE_EVERY_MS {
-            write(state, report).await?;
-        }
+/// Returns whether any gateway may still hold the user.
+async fn is_there(state: &State, user: &UserId) -> Result<bool, Fault> {
+    let online = state.presence.table.online(std::slice::from_ref(user)).await.map_err(presence_fault)?;
+    Ok(online.contains(&true))
+}
+
+/// Waits until the user is gone; not for ever, for they may have come back with a new token.
+async fn wait_until_gone(state: &State, user: &UserId) -> Result<(), Fault> {
+    let give_up = Instant::now() + GONE_WITHIN;
+    while Instant::now() < give_up && retry(|| is_there(state, user)).await? {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())
-}
-
-/// Returns whether a message is one to empty.
-fn is_left(row: &StoredMessage, user: &UserId) -> bool {
-    let message = &row.message;
-    message.sender == *user && message.deleted_at.is_none() && message.content_type != ContentType::System
-}
-
-async fn write(state: &State, report: &mut ErasureReport) -> Result<(), Fault> {
-    report.updated_at = state.clock.now();
-    let report = &*report;
-    retry(|| async { state.users.write(vec![UserWrite::Report(report.clone())]).await.map_err(store_fault) }).await
 }
 
 /// Repeats a step that may succeed later.

@@ -19,7 +19,7 @@ use crate::admin::{self, Status};
 use crate::auth::{ConfigError, Verifiers};
 use crate::drain::DrainRequest;
 use crate::state::{Parts, Ports, State};
-use crate::{dispatch, drain, http, presence, receipts, revocation, routes, sweep};
+use crate::{dispatch, drain, erasure, http, presence, receipts, revocation, routes, sweep};
 
 /// How often the end of a shutdown is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -84,6 +84,7 @@ impl Gateway {
         state.tasks.spawn(routes::run(Arc::clone(&state)));
         state.tasks.spawn(presence::run(Arc::clone(&state)));
         state.tasks.spawn(revocation::run(Arc::clone(&state)));
+        state.tasks.spawn(erasure::run(Arc::clone(&state)));
         state.tasks.spawn(receipts::run(Arc::clone(&state)));
         state.tasks.spawn(sweep::run(Arc::clone(&state)));
         state.tasks.spawn({

@@ -30,8 +30,8 @@ mod blocks;
 mod follow;
 mod tell;
 
-pub(crate) use access::look;
-use access::{known, presence_fault};
+use access::known;
+pub(crate) use access::{look, presence_fault};
 pub(crate) use follow::Followers;
 pub(crate) use tell::part;
 
@@ -57,7 +57,7 @@ pub(crate) struct Presences {
 struct Pending {
     /// Users that were heard of by their sessions.
     here: FxHashSet<UserId>,
-    /// Users whose last session here was closed by its client.
+    /// Users whose last session here was closed by its client, or signed out.
     left: FxHashSet<UserId>,
     /// `presence` frames of followed users, from the relay.
     heard: Vec<Arc<Push>>,
@@ -87,7 +87,7 @@ impl Presences {
         }
     }
 
-    /// Notes that the client of a user's last session here closed it.
+    /// Notes that a user's last session here is over, and that they are not about to come back.
     pub(crate) fn left(&self, user: &UserId) {
         self.change(|pending| {
             pending.left.insert(user.clone());

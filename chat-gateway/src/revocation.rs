@@ -51,7 +51,7 @@ impl Revocations {
     }
 
     /// Forgets what is remembered of a user.
-    pub(crate) fn forget(&self, user: &UserId) {
+    fn forget(&self, user: &UserId) {
         self.lock().pop(user);
     }
 }
@@ -74,8 +74,14 @@ pub(crate) async fn is_revoked(state: &State, identity: &Identity) -> Result<boo
     Ok(is_before(identity.issued_at, not_before))
 }
 
+/// Signs a user out here at once, after the revocation was written.
+pub(crate) fn apply(state: &State, user: &UserId, not_before: Time) {
+    state.revocations.forget(user);
+    sign_out(state, user, not_before);
+}
+
 /// Closes the sessions here of a user who is signed out.
-pub(crate) fn sign_out(state: &State, user: &UserId, not_before: Time) {
+fn sign_out(state: &State, user: &UserId, not_before: Time) {
     for session in state.sessions.open().of(user) {
         if is_before(session.issued_at(), Some(not_before)) {
             session.close(CloseCode::Revoked);

@@ -4,6 +4,7 @@ pub mod polling;
 pub mod rest;
 pub mod socket;
 pub mod stack;
+pub mod talk;
 
 use std::path::PathBuf;
 

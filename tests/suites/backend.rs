@@ -4,35 +4,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chat_core::id::{ChatId, UserId};
 use hyper::Method;
 use serde_json::{Value, json};
 use tests::stack::Setup;
+use tests::talk::{SOON, direct, eventually, objects};
 use tests::{Rest, Socket, Stack};
 use tokio::time::{Instant, sleep};
 
-/// How long a projection of the log may take to show.
-const SOON: Duration = Duration::from_secs(30);
-
 /// A manifest that pushes.
 const PUSH: &str = "  push:\n    fcm: { serviceAccountSecretRef: { name: fcm } }\n";
-
-fn direct(a: &str, b: &str) -> anyhow::Result<String> {
-    Ok(ChatId::direct(&UserId::new(a)?, &UserId::new(b)?).to_string())
-}
-
-/// Reads until the answer is as wanted, and returns it.
-async fn eventually(rest: &Rest, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-    let end = Instant::now() + SOON;
-    loop {
-        let answer = rest.get(path).await?;
-        if answer.status == 200 && wanted(&answer.body) {
-            return Ok(answer.body);
-        }
-        anyhow::ensure!(Instant::now() < end, "not in time: {path}: {answer:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 async fn group(rest: &Rest, members: &[&str]) -> anyhow::Result<String> {
     let answer = rest.post("/v1/chats", &json!({ "type": "GROUP", "name": "club", "members": members })).await?;
@@ -58,11 +38,6 @@ async fn device(rest: &Rest, name: &str) -> anyhow::Result<()> {
 
 fn seqs(history: &Value) -> Vec<u64> {
     history["items"].as_array().into_iter().flatten().filter_map(|message| message["seq"].as_u64()).collect()
-}
-
-/// The lines of a command's `--json` output.
-fn objects(output: &str) -> anyhow::Result<Vec<Value>> {
-    output.lines().map(|line| serde_json::from_str(line).with_context(|| format!("read {line}"))).collect()
 }
 
 #[tokio::test]
@@ -145,7 +120,9 @@ async fn an_erased_user_leaves_empty_messages_and_a_report() -> anyhow::Result<(
         bob.push("message.deleted").await?;
     }
     eventually(&bob_rest, "/v1/search?q=secret", |page| page["items"].as_array().map(Vec::len) == Some(1)).await?;
-    assert_eq!(ann_rest.get("/v1/devices").await?.body["items"], json!([]));
+    // A gateway may not have heard of the sign-out yet.
+    let devices = ann_rest.get("/v1/devices").await?;
+    assert!(devices.status == 401 || devices.body["items"] == json!([]), "{devices:?}");
 
     // Once more, also after a crash: nothing is left to do.
     let stack = stack.kill().await?.start().await?;

@@ -3,20 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chat_core::id::{ChatId, UserId};
 use hyper::Method;
 use serde_json::{Value, json};
+use tests::talk::{SOON, direct, eventually};
 use tests::{Rest, Socket, Stack};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
-
-/// How long a projection of the log may take to show.
-const SOON: Duration = Duration::from_secs(20);
-
-fn direct(a: &str, b: &str) -> anyhow::Result<String> {
-    Ok(ChatId::direct(&UserId::new(a)?, &UserId::new(b)?).to_string())
-}
 
 /// Creates a group of the callers and returns its id.
 async fn group(rest: &Rest, members: &[&str]) -> anyhow::Result<String> {
@@ -24,19 +17,6 @@ async fn group(rest: &Rest, members: &[&str]) -> anyhow::Result<String> {
     let answer = rest.post("/v1/chats", &body).await?;
     anyhow::ensure!(answer.status == 201, "{answer:?}");
     Ok(answer.body["chat_id"].as_str().context("no chat_id")?.to_owned())
-}
-
-/// Reads until the answer is as wanted, and returns it.
-async fn eventually(rest: &Rest, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-    let end = Instant::now() + SOON;
-    loop {
-        let answer = rest.get(path).await?;
-        if answer.status == 200 && wanted(&answer.body) {
-            return Ok(answer.body);
-        }
-        anyhow::ensure!(Instant::now() < end, "not in time: {path}: {answer:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Makes a call that answers without a body.

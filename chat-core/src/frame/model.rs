@@ -190,7 +190,7 @@ pub struct Chat {
     pub delivered: Seq,
     /// The member's read cursor.
     pub read: Seq,
-    /// max(0, head − max(join, read)).
+    /// `max(0, head_seq - max(join_seq, read, first_seq - 1))`: what has aged out is not left to be read.
     pub unread: u64,
     /// No push until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,10 +3,11 @@
 use crate::id::{Seq, UserId};
 use crate::message_store::MemberRow;
 
-/// Returns how many messages a member has not read: max(0, upto − max(join, read)), `upto` being the last seq the
-/// member may see (the head, or the one they left with).
-pub fn unread(upto: Seq, join_seq: Seq, read: Seq) -> u64 {
-    upto.saturating_sub(join_seq.max(read))
+/// Returns how many messages a member has not read: max(0, upto − max(join, read, first − 1)), `upto` being the last seq
+/// the member may see (the head, or the one they left with), `first_seq` the oldest that has not aged out: what nobody
+/// can read any more is not left to be read.
+pub fn unread(upto: Seq, join_seq: Seq, read: Seq, first_seq: Seq) -> u64 {
+    upto.saturating_sub(join_seq.max(read).max(first_seq.saturating_sub(1)))
 }
 
 /// How many have one message.
@@ -175,8 +176,18 @@ mod tests {
 
     #[test]
     fn unread_never_falls_below_zero() {
-        for (upto, join, read, expected) in [(10, 0, 4, 6), (10, 7, 4, 3), (10, 0, 10, 0), (3, 5, 9, 0), (0, 0, 0, 0)] {
-            assert_eq!(unread(upto, join, read), expected, "upto {upto}, joined at {join}, read {read}");
+        for (upto, join, read, first, expected) in [
+            (10, 0, 4, 1, 6),
+            (10, 7, 4, 1, 3),
+            (10, 0, 10, 1, 0),
+            (3, 5, 9, 1, 0),
+            (0, 0, 0, 1, 0),
+            (10, 0, 4, 9, 2),
+            (10, 0, 4, 11, 0),
+            (5, 0, 4, 9, 0),
+        ] {
+            let found = unread(upto, join, read, first);
+            assert_eq!(found, expected, "upto {upto}, joined at {join}, read {read}, first {first}");
         }
     }
 

@@ -254,11 +254,14 @@ pub async fn reports_are_replaced(store: Arc<dyn UserStore>) {
         chats: 0,
         messages: 0,
     };
-    for report in
-        [begun.clone(), ErasureReport { finished_at: Some(T0.plus_millis(9)), chats: 2, messages: 5, ..begun }]
-    {
+    let on_its_way = ErasureReport { chats: 1, updated_at: T0.plus_millis(3), ..begun.clone() };
+    let done = ErasureReport { finished_at: Some(T0.plus_millis(9)), chats: 2, messages: 5, ..begun.clone() };
+    for report in [begun, on_its_way, done] {
         write(&*store, [UserWrite::Report(report.clone())]).await;
-        assert_eq!(store.report(report_id).await.expect("report"), Some(report));
+        assert_eq!(store.report(report_id).await.expect("report"), Some(report.clone()));
+        let unfinished = store.unfinished(10_000).await.expect("unfinished");
+        let found = unfinished.into_iter().find(|found| found.report_id == report_id);
+        assert_eq!(found, Some(report).filter(|report| report.finished_at.is_none()));
     }
 }
 

@@ -141,6 +141,10 @@ impl UserStore for EmbeddedUserStore {
     async fn report(&self, report_id: Uuid) -> Result<Option<ErasureReport>, StoreError> {
         self.read(move |engine| Rows::report(engine, report_id)).await
     }
+
+    async fn unfinished(&self, limit: usize) -> Result<Vec<ErasureReport>, StoreError> {
+        self.read(move |engine| Rows::unfinished(engine, limit)).await
+    }
 }
 
 #[cfg(test)]

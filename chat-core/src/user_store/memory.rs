@@ -76,6 +76,10 @@ impl UserStore for MemoryUserStore {
     async fn report(&self, report_id: Uuid) -> Result<Option<ErasureReport>, StoreError> {
         self.read(|map| map.report(report_id))
     }
+
+    async fn unfinished(&self, limit: usize) -> Result<Vec<ErasureReport>, StoreError> {
+        self.read(|map| map.unfinished(limit))
+    }
 }
 
 #[cfg(test)]

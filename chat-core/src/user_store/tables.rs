@@ -7,7 +7,7 @@
 //! ```text
 //! 1 user              users        4 hour metric partition   usage_hourly
 //! 2 user 0 device     devices      5 report                  reports
-//! 3 user 0 blocked    blocks
+//! 3 user 0 blocked    blocks       6 report                  reports that are not finished
 //! ```
 //! Values are JSON.
 
@@ -62,6 +62,10 @@ pub(super) trait Rows {
         self.row(&report_key(report_id))
     }
 
+    fn unfinished(&self, limit: usize) -> Result<Vec<ErasureReport>, StoreError> {
+        self.rows(&key(UNFINISHED, &[]), limit)
+    }
+
     fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.get(key)?.map(|bytes| decode(key, &bytes)).transpose()
     }
@@ -112,6 +116,13 @@ fn usage_key(row: &UsageRow) -> Bytes {
 
 fn report_key(report_id: Uuid) -> Bytes {
     key(5, &[report_id.as_bytes()])
+}
+
+/// The table of reports that are not finished, so that they are found without reading the others.
+const UNFINISHED: u8 = 6;
+
+fn unfinished_key(report_id: Uuid) -> Bytes {
+    key(UNFINISHED, &[report_id.as_bytes()])
 }
 
 /// Returns the key after all that begin so, of a prefix that is not all 255s.
@@ -182,7 +193,14 @@ impl<'a, R: Rows> Draft<'a, R> {
                     self.put(key, row);
                 }
             }
-            UserWrite::Report(report) => self.put(report_key(report.report_id), report),
+            UserWrite::Report(report) => {
+                self.put(report_key(report.report_id), report);
+                let open = unfinished_key(report.report_id);
+                match report.finished_at {
+                    None => self.put(open, report),
+                    Some(_) => self.remove(open),
+                }
+            }
             UserWrite::Erase { user } => self.erase(user)?,
         }
         Ok(())

@@ -32,8 +32,7 @@ pub(super) async fn sign_out(
     let not_before = state.clock.now();
     let write = UserWrite::Revoke { user: user.clone(), not_before };
     state.users.write(vec![write]).await.map_err(store_fault)?;
-    state.revocations.forget(&user);
-    revocation::sign_out(&state, &user, not_before);
+    revocation::apply(&state, &user, not_before);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -54,6 +54,7 @@ async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<Member
     };
     let peer = members.iter().flatten().find(|row| row.user != view.member.user);
     let upto = view.upto();
+    let first_seq = store.first_seq(chat_id, head.seq).await?;
     let chat = Chat {
         info: ChatInfo {
             chat_id,
@@ -65,13 +66,13 @@ async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<Member
             head_seq: head.seq,
             head_rev: head.rev,
             head_at: head.head_at,
-            first_seq: store.first_seq(chat_id, head.seq).await?,
+            first_seq,
         },
         role: view.member.role,
         join_seq: view.member.join_seq,
         delivered: view.member.delivered.max(view.member.read).min(upto),
         read: view.member.read.min(upto),
-        unread: unread(upto, view.member.join_seq, view.member.read),
+        unread: unread(upto, view.member.join_seq, view.member.read, first_seq),
         muted_until: view.member.muted_until.filter(|until| *until > state.clock.now()),
         last_message: last_message(state, view).await?,
         peer: peer.map(|row| Peer {

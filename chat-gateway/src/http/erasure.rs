@@ -22,8 +22,8 @@ use crate::state::State;
 const REMAINS: [&str; 4] = [
     "the message log and the events keep what was written until they age out",
     "the outcomes of pushes keep the user's id until they age out",
-    "empty messages, member lists and SYSTEM messages keep the user's id",
-    "blocks of the user by others are theirs, and signing out stays in force",
+    "empty messages, SYSTEM messages, DIRECT chats and the lists of former members keep the user's id",
+    "blocks of the user by others are theirs, and tokens from before stay refused",
 ];
 
 /// The answer to a request for an erasure.
@@ -32,8 +32,9 @@ pub(super) struct Begun {
     report_id: Uuid,
 }
 
-/// `DELETE /v1/users/{user}`: empties all that the user wrote. The same `Idempotency-Key` is the same erasure; another
-/// erasure of the same user finds nothing left to do.
+/// `DELETE /v1/users/{user}`: signs the user out, takes them out of their groups and empties all that they wrote, until
+/// the report says that it is done. The same `Idempotency-Key` is the same erasure; another erasure of the same user
+/// finds nothing left to do.
 pub(super) async fn begin(
     Shared(state): Shared<Arc<State>>,
     Admin: Admin,

@@ -99,7 +99,7 @@ pub(super) async fn read(
 
 /// Turns a failure of the presence table into what a client is told.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-pub(super) fn presence_fault(error: PresenceError) -> Fault {
+pub(crate) fn presence_fault(error: PresenceError) -> Fault {
     tracing::warn!(%error, "failed to read presence");
     Fault::of(ErrorCode::Unavailable).retry_after(1_000)
 }

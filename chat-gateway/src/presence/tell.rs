@@ -22,7 +22,7 @@ pub(super) async fn came(state: &State, users: Vec<UserId>) {
     tell(state, users.into_iter().map(online).collect()).await;
 }
 
-/// Takes users offline whose last session here was closed by its client, unless they are somewhere else.
+/// Takes users offline whose last session here is over, unless they are somewhere else.
 pub(super) async fn went(state: &State, users: Vec<UserId>) {
     let left = stream::iter(users).map(|user| async move {
         match leave(state, &user).await {
@@ -39,17 +39,21 @@ pub(super) async fn went(state: &State, users: Vec<UserId>) {
 }
 
 async fn leave(state: &State, user: &UserId) -> Result<Option<Push>, PresenceError> {
-    if is_here(state, user).await? || !state.presence.table.clear(user).await? {
+    if is_here(state, user).await? {
+        return Ok(None);
+    }
+    // Before the clearing: nothing is written about a user whom nobody sees any more, who may be being erased.
+    let now = state.clock.now();
+    if let Err(error) = state.users.write(vec![UserWrite::Seen { user: user.clone(), at: now }]).await {
+        tracing::warn!(%error, %user, "failed to write when a user was last seen");
+    }
+    if !state.presence.table.clear(user).await? {
         return Ok(None);
     }
     if is_here(state, user).await? {
         // Somebody came between the look and the clearing: nobody was told, so nothing happened.
         state.presence.table.touch(std::slice::from_ref(user)).await?;
         return Ok(None);
-    }
-    let now = state.clock.now();
-    if let Err(error) = state.users.write(vec![UserWrite::Seen { user: user.clone(), at: now }]).await {
-        tracing::warn!(%error, %user, "failed to write when a user was last seen");
     }
     let row = state.users.users(std::slice::from_ref(user)).await.ok().and_then(|mut rows| rows.pop());
     // Hidden where it cannot be read whether it may be shown.

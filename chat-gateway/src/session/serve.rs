@@ -88,8 +88,8 @@ async fn run(socket: impl Socket, state: &Arc<State>, Admitted { identity, auth_
     state.presence.followers.drop_session(&session);
     if state.sessions.remove(&session) {
         state.routes.leave(&session.user);
-        // Anything but a goodbye may be a drain or a lost network: then the mark runs out by itself.
-        if matches!(end, End::Client(1000 | 1001)) {
+        // Anything but a goodbye or a sign-out may be a drain or a lost network: then the mark runs out by itself.
+        if matches!(end, End::Client(1000 | 1001) | End::Close(CloseCode::Revoked)) {
             state.presence.left(&session.user);
         }
     }

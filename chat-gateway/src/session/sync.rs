@@ -149,6 +149,11 @@ impl Run<'_> {
         match (judgement, view) {
             (Judgement::Reload, Some(view)) => self.reload(&view),
             (Judgement::Send { after } | Judgement::Gone { after: Some(after) }, Some(view)) => {
+                // By what the client has, not by what was sent: the filler passes over what has aged out.
+                if self.has_aged(&view, after).await? {
+                    self.reload(&view);
+                    return Ok(());
+                }
                 let rev = have.rev();
                 let (after, _) = self.session.with_machine(|machine| machine.name(chat_id, after, rev, view.head.rev));
                 let mut is_whole = self.send_messages(&view, after).await?;
@@ -172,6 +177,15 @@ impl Run<'_> {
         self.session.with_machine(|machine| machine.rebase(view.chat_id, view.head.seq, view.head.rev));
         self.done.more.retain(|more| more.chat_id != view.chat_id);
         self.done.reload.push(view.chat_id);
+    }
+
+    /// Returns whether a message after `after` has aged out that the user could have seen.
+    async fn has_aged(&self, view: &View, after: Seq) -> Result<bool, Fault> {
+        if after >= view.upto() {
+            return Ok(false);
+        }
+        let first = self.state.store.first_seq(view.chat_id, view.head.seq).await.map_err(store_fault)?;
+        Ok(first > after + 1)
     }
 
     /// Sends the messages after `after`; `false` when the oldest of them have aged out.

@@ -1,9 +1,10 @@
 //! Ports that fail as told, and count, in front of those that work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
+use chat_core::clock::Time;
 use chat_core::id::{ChatId, Rev, Seq, UserId};
 use chat_core::message_log::{Append, Appended, Consumer, Entry, LogError, MessageLog, Position, Topic};
 use chat_core::message_store::{
@@ -124,8 +125,72 @@ impl MessageStore for MoodyStore {
         self.ask()?.inbox(user).await
     }
 
+    fn kept_since(&self) -> Time {
+        self.store.kept_since()
+    }
+
     async fn restore_epoch(&self) -> Result<Uuid, StoreError> {
         self.ask()?.restore_epoch().await
+    }
+}
+
+/// A log that takes so many records of messages, and never answers the next: as one that its gateway loses.
+#[derive(Debug)]
+pub(crate) struct StuckLog {
+    log: Arc<dyn MessageLog>,
+    left: AtomicU64,
+    /// Whether the record that is not answered is written.
+    writes_last: bool,
+    is_stuck: AtomicBool,
+}
+
+impl StuckLog {
+    pub(crate) fn new(log: Arc<dyn MessageLog>, writes_last: bool) -> Self {
+        Self { log, left: AtomicU64::new(u64::MAX), writes_last, is_stuck: AtomicBool::new(false) }
+    }
+
+    /// Takes so many more.
+    pub(crate) fn take(&self, records: u64) {
+        self.left.store(records, SeqCst);
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(SeqCst)
+    }
+}
+
+#[async_trait]
+impl MessageLog for StuckLog {
+    fn partitions(&self, topic: Topic) -> u32 {
+        self.log.partitions(topic)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, LogError> {
+        let took = self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        if append.topic == Topic::Messages && took.is_err() {
+            if self.writes_last && !self.is_stuck.load(SeqCst) {
+                self.log.append(append).await?;
+            }
+            self.is_stuck.store(true, SeqCst);
+            return std::future::pending().await;
+        }
+        self.log.append(append).await
+    }
+
+    async fn append_all(&self, appends: Vec<Append>) -> Result<Vec<Appended>, LogError> {
+        self.log.append_all(appends).await
+    }
+
+    async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
+        self.log.subscribe(topic, group).await
+    }
+
+    async fn read(&self, topic: Topic, partition: u32, offset: u64, limit: usize) -> Result<Vec<Entry>, LogError> {
+        self.log.read(topic, partition, offset, limit).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.log.end(topic, partition).await
     }
 }
 

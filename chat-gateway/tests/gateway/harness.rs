@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::clock::{Clock, SystemClock};
+use chat_core::clock::{Clock, ManualClock, SystemClock};
 use chat_core::config::{Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, Verifier};
+use chat_core::embedded::{EmbeddedDb, EmbeddedOptions};
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_log::memory::MemoryLog;
 use chat_core::message_store::memory::MemoryStore;
@@ -103,15 +104,20 @@ impl Stack {
     /// Starts every worker on engines in memory, with a search index: what is told is told soon.
     pub(crate) async fn with_workers() -> Self {
         let mut stack = Self::without_sequencer();
-        let index = EmbeddedIndex::open(&stack.directory.path().join("index")).await.unwrap();
-        stack.ports.search = Some(Arc::new(index));
+        stack.start_workers().await;
+        stack
+    }
+
+    pub(crate) async fn start_workers(&mut self) {
+        let index = EmbeddedIndex::open(&self.directory.path().join("index")).await.unwrap();
+        self.ports.search = Some(Arc::new(index));
         let ports = WorkersPorts {
-            log: Arc::clone(&stack.ports.log),
-            store: Arc::clone(&stack.ports.store),
-            users: Arc::clone(&stack.ports.users),
-            relay: Arc::clone(&stack.ports.relay),
-            presence: Arc::clone(&stack.ports.presence),
-            search: stack.ports.search.clone(),
+            log: Arc::clone(&self.ports.log),
+            store: Arc::clone(&self.ports.store),
+            users: Arc::clone(&self.ports.users),
+            relay: Arc::clone(&self.ports.relay),
+            presence: Arc::clone(&self.ports.presence),
+            search: self.ports.search.clone(),
             push: None,
             clock: Arc::new(SystemClock),
             tracer: Tracer::off(),
@@ -120,8 +126,7 @@ impl Stack {
         config.receipts.hold = Duration::from_millis(50);
         config.receipts.summary_every = Duration::from_millis(50);
         let workers = Workers::new(ports, config, &mut Registry::default());
-        tokio::spawn(workers.run(stack.shutdown.clone()));
-        stack
+        tokio::spawn(workers.run(self.shutdown.clone()));
     }
 
     pub(crate) fn config(&self, name: &str) -> GatewayConfig {
@@ -148,11 +153,32 @@ impl Stack {
         }
     }
 
+    /// Puts log and store on an embedded database whose messages age out by this clock. Nothing works on it yet.
+    pub(crate) fn aging(age: Duration) -> (Self, ManualClock) {
+        let clock = ManualClock::at(SystemClock.now());
+        let mut stack = Self::without_sequencer();
+        let options = EmbeddedOptions { message_age: Some(age), ..EmbeddedOptions::default() };
+        let path = stack.directory.path().join("engines");
+        let EmbeddedDb { log, store, .. } = EmbeddedDb::open(&path, Arc::new(clock.clone()), &options).unwrap();
+        (stack.ports.log, stack.ports.store) = (log, store);
+        (stack, clock)
+    }
+
     /// Starts a gateway and waits until it is ready.
     pub(crate) async fn gateway(&self, name: &str, change: impl FnOnce(&mut GatewayConfig)) -> Running {
+        self.gateway_at(name, Arc::new(SystemClock), change).await
+    }
+
+    /// Starts a gateway with a clock of its own.
+    pub(crate) async fn gateway_at(
+        &self,
+        name: &str,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Running {
         let mut config = self.config(name);
         change(&mut config);
-        let gateway = Gateway::start(config, self.ports.clone(), Arc::new(SystemClock)).await.unwrap();
+        let gateway = Gateway::start(config, self.ports.clone(), clock).await.unwrap();
         until("the gateway is ready", || gateway.is_ready()).await;
         gateway
     }
@@ -287,6 +313,14 @@ impl Client {
         }
     }
 
+    /// Returns the bodies of the pushes of this type that came so far.
+    pub(crate) async fn told(&mut self, kind: &str) -> Vec<Value> {
+        self.request("ping", json!({})).await;
+        let (told, others) = self.waiting.drain(..).partition(|frame| frame["type"] == kind);
+        self.waiting = others;
+        VecDeque::into_iter(told).map(|mut frame: Value| frame["d"].take()).collect()
+    }
+
     /// Reads whatever comes within this time.
     pub(crate) async fn quiet(&mut self, for_millis: u64) -> Vec<Value> {
         let mut frames: Vec<Value> = self.waiting.drain(..).collect();
@@ -361,6 +395,13 @@ pub(crate) async fn call(gateway: &Running, user: &str, method: &str, path: &str
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let body = body.map(|body| body.to_string());
     http(gateway.public_addr(), method, path, &headers, body.as_deref()).await
+}
+
+/// Makes a REST call as the app's own backend.
+pub(crate) async fn admin(gateway: &Running, method: &str, path: &str) -> Answer {
+    let now = i64::try_from(SystemClock.now().millis() / 1000).unwrap();
+    let bearer = format!("Bearer {}", token_with(&json!({"sub": "backend", "scope": "admin", "exp": now + 600})));
+    http(gateway.public_addr(), method, path, &[("authorization", bearer.as_str())], None).await
 }
 
 /// Makes a group and returns its id.

@@ -1,4 +1,8 @@
+use std::time::Duration;
+
+use chat_core::relay::lossy::Faults;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::harness::*;
 
@@ -150,4 +154,27 @@ async fn nobody_types_in_a_large_chat() {
     subscribe(&mut ann, json!({"chats": [chat_id]})).await;
     assert_eq!(u1.request("typing", json!({"chat_id": chat_id, "active": true})).await["type"], "ack");
     assert!(ann.quiet(200).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_block_whose_frame_was_lost_ends_what_both_see_with_the_next_review() {
+    // A review a minute, on each gateway.
+    const REVIEWED_WITHIN: Duration = Duration::from_secs(75);
+    let stack = Stack::with_workers().await;
+    let (one, two) = (stack.gateway("gw-0", |_| {}).await, stack.gateway("gw-1", |_| {}).await);
+    group(&one, "ann", &["bob"]).await;
+    let (mut ann, mut bob) = (Client::connect(&one, "ann").await, Client::connect(&two, "bob").await);
+    subscribe(&mut ann, json!({"users": ["bob"]})).await;
+    subscribe(&mut bob, json!({"users": ["ann"]})).await;
+    stack.lossy.set_faults(Faults { drop: 1.0, ..Faults::default() });
+    assert_eq!(call(&one, "ann", "PUT", "/v1/blocks/bob", None).await.status, 204);
+    let end = Instant::now() + REVIEWED_WITHIN;
+    for (client, other) in [(&mut ann, "bob"), (&mut bob, "ann")] {
+        let hidden = json!({"user": other, "status": "unknown"});
+        // What is answered shows that the session lives, and marks the end of what was told so far.
+        while !client.told("presence").await.contains(&hidden) {
+            assert!(Instant::now() < end, "{other} is still to be seen");
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
 }

@@ -152,12 +152,13 @@ impl Settler {
         let rows = self.rows(record.chat_id, users).await?;
         let head = self.ports.store.states(&[record.chat_id]).await?.into_iter().flatten().next();
         let head = head.map_or(record.seq, |state| state.seq.max(record.seq));
+        let first = self.ports.store.first_seq(record.chat_id, head).await?;
         let now = self.ports.clock.now();
         let (mut outcomes, mut awake) = (Vec::new(), Vec::new());
         for user in users {
             let row = rows.binary_search_by(|row| row.user.cmp(user)).ok().map(|at| &rows[at]);
             match (needs_none(row, record.seq, now), row) {
-                (None, Some(row)) => awake.push((user, unread(head, row.join_seq, row.read))),
+                (None, Some(row)) => awake.push((user, unread(head, row.join_seq, row.read, first))),
                 (result, _) => outcomes.push(skipped(user, result.unwrap_or(PushResult::Left))),
             }
         }

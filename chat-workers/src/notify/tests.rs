@@ -262,6 +262,23 @@ async fn the_payload_tells_unread_and_content_only_when_configured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_deleted_or_erased_meanwhile_is_not_in_the_payload() {
+    let mut pushes = Pushes::new();
+    pushes.config.send_content = true;
+    let chat = pushes.world.direct("ann", "bob").await;
+    pushes.device("bob", "phone").await;
+    let event = pushes.world.say(chat, "ann", "secret").await;
+    let (ts, deleted_at, position) = (event.ts + 1, T0, event.position);
+    let row = Row::Delete { chat_id: chat, seq: 1, ts, rev: 1, deleted_at, position };
+    pushes.world.store.write_rows(vec![row]).await.unwrap();
+    pushes.push(&event, &["bob"]).await;
+    let running = pushes.start();
+    poll("it is sent", || async { pushes.sent().len() == 1 }).await;
+    assert!(!pushes.sender.sent()[0].payload.contains("secret"));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_crash_cut_off_is_due_again() {
     let pushes = Pushes::new();
     let chat = pushes.world.group(1, &["ann", "bob", "cyd"]).await;

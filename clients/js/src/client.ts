@@ -170,8 +170,9 @@ export class ChatClient {
   async history(chatId: ChatId, options: HistoryOptions = {}): Promise<History> {
     const page = await this.rest.messages(chatId, options);
     const isNewest = options.before === undefined && options.after === undefined;
-    // The page of a chat that one has left ends before its head: there is nothing to follow.
-    if (isNewest && (page.items[0]?.seq ?? 0) === page.head_seq) {
+    // The page of a chat that one has left ends before its head: there is nothing to follow. An empty one is of a chat
+    // without messages, or whose messages have all aged out: the next one comes after the head.
+    if (isNewest && (page.items[0]?.seq ?? page.head_seq) === page.head_seq) {
       this.#reader.follow(chatId, page.head_seq, page.head_rev);
       if (page.head_seq > 0) this.#delivered(chatId, page.head_seq);
     }

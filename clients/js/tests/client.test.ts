@@ -358,6 +358,15 @@ describe("chats come and go", () => {
     assert.deepEqual(world.socket.take("receipt").d, { chat_id: OTHER, delivered: 40 });
   });
 
+  test("a chat whose messages have all aged out is followed from its head", async () => {
+    const rig = await Rig.live();
+    const { world } = rig;
+    world.answer = () => ({ body: { items: [], has_more: false, head_seq: 40, head_rev: 6 } });
+    await rig.client.history(OTHER);
+    world.socket.push("message", world.message(41, { chat_id: OTHER }));
+    assert.deepEqual(rig.seqs, [41]);
+  });
+
   test("another epoch makes it a fresh device, which still sends what it had to", async () => {
     const rig = await Rig.live(7);
     const sent = rig.client.send({ chat_id: CHAT }, { content: "hi" });

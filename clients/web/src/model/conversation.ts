@@ -65,7 +65,8 @@ export class Conversation {
 
   /** max(0, head − max(join, read)), as the contract has it. */
   get unread(): number {
-    return Math.max(0, this.chat.head_seq - Math.max(this.chat.join_seq, this.chat.read));
+    const { head_seq, join_seq, read, first_seq } = this.chat;
+    return Math.max(0, head_seq - Math.max(join_seq, read, first_seq - 1));
   }
 
   /** Oldest first: the newest run without a gap, so that nothing seems to follow what it does not. */
