@@ -21,6 +21,7 @@ pub struct Rest {
     client: Client<HttpConnector, Full<Bytes>>,
     url: String,
     token: Option<String>,
+    act_as: Option<String>,
 }
 
 /// What came back.
@@ -38,7 +39,13 @@ impl Rest {
     /// Makes a client.
     pub fn new(url: &str, token: Option<String>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, url: url.trim_end_matches('/').to_owned(), token }
+        Self { client, url: url.trim_end_matches('/').to_owned(), token, act_as: None }
+    }
+
+    /// Calls as a user, with the token of the app's own backend.
+    #[must_use]
+    pub fn acting_as(self, user: &str) -> Self {
+        Self { act_as: Some(user.to_owned()), ..self }
     }
 
     /// Makes a call; a body of null sends none.
@@ -50,6 +57,9 @@ impl Rest {
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(user) = &self.act_as {
+            request = request.header("act-as", user);
         }
         self.send(request.body(text.into())?).await
     }
