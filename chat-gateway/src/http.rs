@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
+use chat_core::frame::document::asyncapi;
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 
@@ -49,8 +50,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the router of the public port.
 pub(crate) fn router(state: Arc<State>) -> Router {
-    let (router, openapi) = operations::all().finish();
-    operations::documents(router, &openapi)
+    let limits = &state.config.limits;
+    let (router, openapi) = operations::all().finish(limits);
+    operations::documents(router, &openapi, &asyncapi(limits))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&state), finish))

@@ -2,7 +2,7 @@
 
 use chat_core::codes::ErrorCode;
 use chat_core::frame::{Fault, Message};
-use chat_core::id::{ChatId, Seq, UserId};
+use chat_core::id::{ChatId, Rev, Seq, UserId};
 use chat_core::message_store::{ChatState, MemberRow, MessageStore, Order, SeqRange, StoreError};
 
 use crate::state::State;
@@ -53,6 +53,11 @@ impl View {
     /// Returns the last seq the user may see.
     pub(crate) fn upto(&self) -> Seq {
         self.member.visible_upto(self.head.seq)
+    }
+
+    /// Returns the rev up to which the user is told of changes: 0 for a former member, who is told of none.
+    pub(crate) fn head_rev(&self) -> Rev {
+        if self.member.is_present() { self.head.rev } else { 0 }
     }
 
     /// Returns whether the user may see this message.

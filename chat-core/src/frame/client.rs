@@ -63,6 +63,7 @@ pub enum Request {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Auth {
     /// A JWT of at most 4 KiB.
+    #[schemars(length(max = 4096))]
     pub token: String,
 }
 
@@ -103,6 +104,7 @@ impl Have {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sync {
     /// What the client has, at most 1 000 chats a part.
+    #[schemars(extend("maxProperties" = 1000))]
     pub have: BTreeMap<ChatId, Have>,
     /// `server_time` of the last complete sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +117,7 @@ pub struct Sync {
     pub receipts: bool,
     /// Messages a chat, 1 to 200.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 200))]
     pub limit: u64,
 }
 
@@ -124,6 +127,7 @@ fn default_limit() -> u64 {
 
 /// Body of `send`. Exactly one of `chat_id` and `to`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("oneOf" = [{ "required": ["chat_id"] }, { "required": ["to"] }]))]
 pub struct Send {
     /// The chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,16 +138,19 @@ pub struct Send {
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
-    /// Text or caption, at most 16 KiB.
+    /// Text or caption.
+    #[schemars(extend("x-limit" = "contentBytes"))]
     pub content: String,
     /// TEXT, IMAGE or FILE.
     #[serde(default)]
+    #[schemars(extend("not" = { "const": "SYSTEM" }))]
     pub content_type: ContentType,
     /// The file of an IMAGE or FILE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachment: Option<Attachment>,
     /// The app's own data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-limit" = "metaBytes"))]
     pub meta: Option<Meta>,
 }
 
@@ -155,9 +162,11 @@ pub struct Edit {
     /// The message.
     pub seq: Seq,
     /// The new content.
+    #[schemars(extend("x-limit" = "contentBytes"))]
     pub content: String,
     /// The new data; absent removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-limit" = "metaBytes"))]
     pub meta: Option<Meta>,
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +187,7 @@ pub struct Delete {
 
 /// Body of `receipt`. At least one cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("anyOf" = [{ "required": ["delivered"] }, { "required": ["read"] }]))]
 pub struct Receipt {
     /// The chat.
     pub chat_id: ChatId,
@@ -201,11 +211,13 @@ pub struct Typing {
 /// Body of `presence.subscribe` and `presence.unsubscribe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subscribe {
-    /// Whose presence, at most 500 in all.
+    /// Whose presence; the limit is on all that the session follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-limit" = "presenceSubscriptions"))]
     pub users: Option<Vec<UserId>>,
-    /// The chats on screen, at most 20.
+    /// The chats on screen, at most 20 in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
     pub chats: Option<Vec<ChatId>>,
 }
 

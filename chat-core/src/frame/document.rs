@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::client::Request;
 use super::{Fault, Push, server::Ack};
 use crate::clock::Time;
-use crate::codes::CloseCode;
+use crate::codes::{CloseCode, ErrorCode};
+use crate::config::Limits;
 use crate::id::MAX_INTEGER;
 
 /// Makes a generator of schemas as protocol v1 means them: an optional field is absent and never null, and whole
@@ -23,9 +24,11 @@ pub fn generator() -> SchemaGenerator {
         .into_generator()
 }
 
-/// Writes the schemas of a document as protocol v1 means them; see [`generator`].
-pub fn as_v1(schemas: &mut Map<String, Value>) {
-    let mut transform = RecursiveTransform(v1);
+/// Writes the schemas of a document as protocol v1 means them; see [`generator`]. What `x-limit` marks as a limit of the
+/// manifest gets the value that is in force.
+pub fn as_v1(schemas: &mut Map<String, Value>, limits: &Limits) {
+    let limits = json!(limits);
+    let mut transform = RecursiveTransform(|schema: &mut Schema| v1(schema, &limits));
     for schema in schemas.values_mut() {
         if let Ok(schema) = <&mut Schema>::try_from(schema) {
             transform.transform(schema);
@@ -33,7 +36,7 @@ pub fn as_v1(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn v1(schema: &mut Schema) {
+fn v1(schema: &mut Schema, limits: &Value) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(types) = object.get_mut("type")
         && let Some([one, null]) = types.as_array().map(Vec::as_slice)
@@ -55,8 +58,22 @@ fn v1(schema: &mut Schema) {
     }
     if object.get("format").is_some_and(|format| format == "uint64") {
         object.remove("format");
-        object.insert("maximum".to_owned(), MAX_INTEGER.into());
+        object.entry("maximum").or_insert_with(|| MAX_INTEGER.into());
     }
+    if let Some(limit) = object.get("x-limit").and_then(Value::as_str).and_then(|name| limits.get(name)) {
+        limit_to(object, &limit.clone());
+    }
+}
+
+/// Bounds what a schema allows. JSON Schema counts characters, the protocol bytes: a text of so many bytes has at most
+/// as many characters, and `x-max-bytes` tells the exact rule.
+fn limit_to(schema: &mut Map<String, Value>, limit: &Value) {
+    let keywords: &[&str] = match schema.get("type").and_then(Value::as_str) {
+        Some("string") => &["maxLength", "x-max-bytes"],
+        Some("array") => &["maxItems"],
+        _ => &["x-max-bytes"],
+    };
+    schema.extend(keywords.iter().map(|keyword| ((*keyword).to_owned(), limit.clone())));
 }
 
 /// A frame as the document shows it.
@@ -66,8 +83,8 @@ struct Shown {
     summary: Value,
 }
 
-/// Makes the `AsyncAPI` 3 document: every frame, what it is answered with, and the close codes.
-pub fn asyncapi() -> Value {
+/// Makes the `AsyncAPI` 3 document: every frame, what it is answered with, and the codes. It tells the limits in force.
+pub fn asyncapi(limits: &Limits) -> Value {
     let mut generator = generator();
     let acks = titled(&generator.root_schema_for::<Ack>().to_value()["anyOf"]);
     let (mut sent, mut operations) = (Vec::new(), Map::new());
@@ -98,10 +115,11 @@ pub fn asyncapi() -> Value {
         let title = frame.name.clone();
         messages.insert(key, json!({ "name": title, "summary": frame.summary, "payload": payload }));
     }
-    as_v1(&mut schemas);
+    as_v1(&mut schemas, limits);
     let listed: Map<String, Value> =
         messages.keys().map(|key| (key.clone(), json!({ "$ref": format!("#/components/messages/{key}") }))).collect();
-    let codes: Vec<Value> = CloseCode::ALL.iter().copied().map(close_code).collect();
+    let codes: Vec<Value> = ErrorCode::ALL.iter().copied().map(error_code).collect();
+    let close_codes: Vec<Value> = CloseCode::ALL.iter().copied().map(close_code).collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -109,10 +127,14 @@ pub fn asyncapi() -> Value {
             "version": "1",
             "description": "Frames of protocol v1: over `GET /v1/ws` (subprotocol `chat.v1.json`), and as items of \
                 `frames` over `GET /v1/events` (long poll, or `data:` of an event stream) and `POST /v1/frames`. Only \
-                additions happen within v1: ignore unknown fields, push types and enum values.",
+                additions happen within v1: ignore unknown fields, push types and enum values. A limit that is marked \
+                by `x-limit` is a setting of the manifest and shown as it is in force; `x-max-bytes` counts UTF-8, of \
+                `meta` that of its JSON.",
         },
         "defaultContentType": "application/json",
-        "channels": { "session": { "address": "/v1/ws", "messages": listed, "x-close-codes": codes } },
+        "channels": { "session": {
+            "address": "/v1/ws", "messages": listed, "x-error-codes": codes, "x-close-codes": close_codes,
+        } },
         "operations": operations,
         "components": { "messages": messages, "schemas": schemas },
     })
@@ -182,7 +204,16 @@ fn tells(kind: &str) -> Value {
     })
 }
 
+fn error_code(code: ErrorCode) -> Value {
+    let mut shown = json!({ "code": code, "http_status": code.http_status(), "temporary": code.is_temporary(),
+        "description": code.meaning(), "remedy": code.remedy() });
+    if let Some(close) = code.close_code() {
+        shown["close_code"] = json!(close.code());
+    }
+    shown
+}
+
 fn close_code(code: CloseCode) -> Value {
     json!({ "code": code.code(), "name": code.as_str(), "reconnect": code.should_reconnect(),
-        "description": code.meaning() })
+        "description": code.meaning(), "remedy": code.remedy() })
 }

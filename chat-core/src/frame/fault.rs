@@ -11,7 +11,7 @@ use crate::codes::ErrorCode;
 pub struct Fault {
     /// The code clients branch on.
     pub code: ErrorCode,
-    /// One sentence for people, saying what to do.
+    /// For people: what is wrong, and what to do.
     pub message: String,
     /// Whether the same request may succeed later.
     pub temporary: bool,
@@ -31,7 +31,7 @@ impl Fault {
 
     /// Makes a fault of `code` with the table's own words.
     pub fn of(code: ErrorCode) -> Self {
-        Self::new(code, code.meaning())
+        Self::new(code, code.message())
     }
 
     /// Makes an `invalid_argument` that names its field.

@@ -48,10 +48,13 @@ pub enum ChatType {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// Where the file is: https (http in local mode), at most 2 048 bytes.
+    #[schemars(length(max = 2048), regex(pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"))]
     pub url: String,
     /// File name for people, at most 255 bytes.
+    #[schemars(length(min = 1, max = 255))]
     pub name: String,
     /// Media type, at most 127 bytes.
+    #[schemars(length(max = 127), regex(pattern = "^[^/]+/.+$"))]
     pub mime_type: String,
     /// Size of the file in bytes.
     pub size_bytes: u64,
@@ -95,6 +98,7 @@ pub struct Change {
     pub users: Option<Vec<UserId>>,
     /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
     pub name: Option<String>,
     /// The new role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +111,7 @@ pub struct Message {
     /// The chat it is in.
     pub chat_id: ChatId,
     /// Its position there.
+    #[schemars(range(min = 1))]
     pub seq: Seq,
     /// Rev of its last edit or delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,20 +151,21 @@ pub struct ChatInfo {
     /// DIRECT or GROUP.
     #[serde(rename = "type")]
     pub chat_type: ChatType,
-    /// The group's name.
+    /// The group's name, 1 to 128 characters; not told to who is no longer a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
     pub name: Option<String>,
     /// When it began.
     pub created_at: Time,
     /// Who began it.
     pub created_by: UserId,
-    /// Present members.
+    /// Present members; 0 for who is no longer one.
     pub member_count: u64,
-    /// Seq of the newest message.
+    /// Seq of the newest message that one may see.
     pub head_seq: Seq,
-    /// Rev of the newest edit or delete.
+    /// Rev of the newest edit or delete; 0 for who is no longer a member.
     pub head_rev: Rev,
-    /// Time of the newest message, or of the chat's beginning.
+    /// Time of the newest message that one may see, or of the chat's beginning.
     pub head_at: Time,
     /// The oldest message still kept; sync and history start here.
     pub first_seq: Seq,
@@ -249,5 +255,6 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins; opaque, at most 1 KiB, good for 24 h and the same filters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub next_cursor: Option<String>,
 }

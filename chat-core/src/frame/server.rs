@@ -78,7 +78,8 @@ pub struct SyncDone {
     pub reload: Vec<ChatId>,
     /// The caller is no longer a member of these.
     pub gone: Vec<ChatId>,
-    /// Chats active since `since` that no part named.
+    /// Chats active since `since` that no part named, at most 200.
+    #[schemars(length(max = 200))]
     pub unlisted: Vec<Unlisted>,
     /// Pass it as `since` next time.
     pub server_time: Time,
@@ -90,8 +91,10 @@ pub struct More {
     /// The chat.
     pub chat_id: ChatId,
     /// First missing seq.
+    #[schemars(range(min = 1))]
     pub from: Seq,
     /// Last missing seq.
+    #[schemars(range(min = 1))]
     pub to: Seq,
 }
 

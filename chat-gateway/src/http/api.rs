@@ -7,9 +7,10 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
 use chat_core::codes::ErrorCode;
+use chat_core::config::Limits;
 use chat_core::frame::Fault;
 use chat_core::frame::document::{as_v1, generator};
-use chat_core::id::{ChatId, MAX_INTEGER, UserId};
+use chat_core::id::{ChatId, MAX_INTEGER, OpId, UserId};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -32,6 +33,9 @@ const OF_ALL: &[ErrorCode] = &[
 const OF_BODIES: &[ErrorCode] =
     &[ErrorCode::InvalidJson, ErrorCode::UnsupportedMediaType, ErrorCode::FrameTooLarge, ErrorCode::ContentTooLarge];
 
+/// The media type of failed requests.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
 /// A JSON body that is described but not typed here, such as a frame.
 type Described = fn(&mut SchemaGenerator) -> Value;
 
@@ -45,7 +49,7 @@ pub(super) struct Call {
     scope: Option<&'static str>,
     query: Option<Described>,
     body: Option<Described>,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, &'static str, Described)>,
     answers: Vec<(u16, &'static str, Option<Described>, &'static str)>,
     codes: Vec<ErrorCode>,
 }
@@ -74,7 +78,10 @@ impl Call {
         summary: &'static str,
     ) -> Self {
         let call = Self { scope: Some(scope), ..Self::open(method, path, name, summary) }.codes(OF_ALL);
-        if scope == "admin" { call } else { call.header("Act-As", "With scope `admin`: runs the call as this user.") }
+        if scope == "admin" {
+            return call;
+        }
+        call.header("Act-As", "With scope `admin`: runs the call as this user.", schema::<UserId>)
     }
 
     /// Takes these parameters in the query.
@@ -93,15 +100,20 @@ impl Call {
     }
 
     /// Takes a header.
-    pub(super) fn header(mut self, name: &'static str, meaning: &'static str) -> Self {
-        self.headers.push((name, meaning));
+    pub(super) fn header(mut self, name: &'static str, meaning: &'static str, schema: Described) -> Self {
+        self.headers.push((name, meaning, schema));
         self
+    }
+
+    /// Takes an `Idempotency-Key`.
+    pub(super) fn idempotency_key(self, meaning: &'static str) -> Self {
+        self.header("Idempotency-Key", meaning, schema::<OpId>)
     }
 
     /// Takes an `Idempotency-Key`: the call is a change that the log sequences.
     pub(super) fn change(self) -> Self {
-        let what = "A UUIDv7: the id of this change, so that a repeated call changes nothing twice.";
-        self.header("Idempotency-Key", what).codes(&[ErrorCode::RateLimited, ErrorCode::Overloaded])
+        self.idempotency_key("A UUIDv7: the id of this change, so that a repeated call changes nothing twice.")
+            .codes(&[ErrorCode::RateLimited, ErrorCode::Overloaded])
     }
 
     /// Answers with JSON.
@@ -135,8 +147,8 @@ impl Call {
     fn describe(&self, generator: &mut SchemaGenerator) -> Value {
         let mut parameters = self.path_parameters(generator);
         parameters.extend(self.query.map(|query| query_parameters(&query(generator))).unwrap_or_default());
-        parameters.extend(self.headers.iter().map(|(name, meaning)| {
-            json!({ "name": name, "in": "header", "description": meaning, "schema": { "type": "string" } })
+        parameters.extend(self.headers.iter().map(|(name, meaning, schema)| {
+            json!({ "name": name, "in": "header", "description": meaning, "schema": schema(generator) })
         }));
         let mut operation = json!({
             "operationId": self.name,
@@ -171,27 +183,49 @@ impl Call {
     fn responses(&self, generator: &mut SchemaGenerator) -> Value {
         let mut responses: BTreeMap<String, Value> = BTreeMap::new();
         for (status, meaning, body, media) in &self.answers {
-            let response = responses.entry(status.to_string()).or_insert_with(|| json!({ "description": meaning }));
+            let response = responses.entry(status.to_string()).or_insert_with(|| response(*status, meaning));
             if let Some(body) = body {
                 response["content"][*media] = json!({ "schema": body(generator) });
             }
         }
         for (status, codes) in by_status(&self.codes) {
-            let problem = json!({ "allOf": [
-                { "$ref": "#/components/schemas/Problem" },
-                { "properties": { "code": { "enum": codes } } },
-            ] });
-            let content = json!({ "application/problem+json": { "schema": problem } });
-            responses.insert(status.to_string(), json!({ "description": codes.join(", "), "content": content }));
+            let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+            let mut response = response(status, &names.join(", "));
+            response["content"][PROBLEM] = json!({ "schema": problem_of(&codes) });
+            responses.insert(status.to_string(), response);
         }
         json!(responses)
     }
 }
 
-fn by_status(codes: &[ErrorCode]) -> BTreeMap<u16, Vec<&'static str>> {
-    let mut sorted: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+/// Begins a response: its headers are those that every answer of this status has.
+fn response(status: u16, meaning: &str) -> Value {
+    let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
+    if matches!(status, 429 | 503) {
+        headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+    }
+    json!({ "description": meaning, "headers": headers })
+}
+
+/// The headers of answers.
+fn headers() -> Value {
+    json!({
+        "RequestId": { "description": "Finds the request in the server's log.", "required": true,
+            "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" } },
+        "RetryAfter": { "description": "Seconds to wait before the next attempt.", "required": true,
+            "schema": { "type": "integer", "minimum": 1 } },
+    })
+}
+
+/// Describes a problem with one of these codes.
+pub(super) fn problem_of(codes: &[ErrorCode]) -> Value {
+    json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, { "properties": { "code": { "enum": codes } } }] })
+}
+
+fn by_status(codes: &[ErrorCode]) -> BTreeMap<u16, Vec<ErrorCode>> {
+    let mut sorted: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in ErrorCode::ALL.iter().filter(|code| codes.contains(code)) {
-        sorted.entry(code.http_status()).or_default().push(code.as_str());
+        sorted.entry(code.http_status()).or_default().push(*code);
     }
     sorted
 }
@@ -238,17 +272,17 @@ impl Api {
         Self { router: self.router.route(call.path, on(method, handler)), ..self }
     }
 
-    /// Returns the router and the OpenAPI document.
-    pub(super) fn finish(mut self) -> (Router<Arc<State>>, Value) {
+    /// Returns the router and the OpenAPI document, which tells the limits in force.
+    pub(super) fn finish(mut self, limits: &Limits) -> (Router<Arc<State>>, Value) {
         let fault = inline::<Fault>(&mut self.generator);
         let mut schemas = self.generator.take_definitions(true);
         schemas.insert("Problem".to_owned(), problem(fault));
-        as_v1(&mut schemas);
+        as_v1(&mut schemas, limits);
         let mut paths = Value::Object(self.paths);
         each_parameter(&mut paths, |parameter| {
             if let Some(parameter) = parameter.as_object_mut() {
                 let mut schemas: Map<String, Value> = parameter.remove_entry("schema").into_iter().collect();
-                as_v1(&mut schemas);
+                as_v1(&mut schemas, limits);
                 parameter.append(&mut schemas);
             }
         });
@@ -258,11 +292,14 @@ impl Api {
                 "title": "ChatCluster",
                 "version": "1",
                 "description": "REST calls of protocol v1. Only additions happen within v1: ignore unknown fields and \
-                    enum values. Frames, which travel in `frames`, are described by `GET /v1/asyncapi.json`.",
+                    enum values. Frames, which travel in `frames`, are described by `GET /v1/asyncapi.json`. A limit \
+                    that is marked by `x-limit` is a setting of the manifest and shown as it is in force; \
+                    `x-max-bytes` counts UTF-8, of `meta` that of its JSON.",
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             },
             "paths": paths,
             "components": {
+                "headers": headers(),
                 "schemas": schemas,
                 "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
             },
@@ -281,10 +318,14 @@ fn each_parameter(paths: &mut Value, mut change: impl FnMut(&mut Value)) {
 /// Makes the schema of `application/problem+json`: the fault, and what RFC 9457 asks for.
 fn problem(mut fault: Value) -> Value {
     for (name, schema) in [
-        ("type", json!({ "type": "string", "description": "`urn:chatcluster:error:CODE`." })),
+        ("type", json!({ "type": "string", "pattern": "^urn:chatcluster:error:[a-z_]+$" })),
         ("title", json!({ "type": "string" })),
         ("status", json!({ "type": "integer" })),
-        ("request_id", json!({ "type": "string", "description": "Finds the request in the server's log." })),
+        (
+            "request_id",
+            json!({ "type": "string", "pattern": "^[0-9a-f]{32}$",
+            "description": "Finds the request in the server's log." }),
+        ),
     ] {
         fault["properties"][name] = schema;
         if let Some(required) = fault["required"].as_array_mut() {

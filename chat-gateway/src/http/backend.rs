@@ -39,7 +39,9 @@ pub(super) async fn sign_out(
 /// Query of `GET /v1/stats`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Period {
+    /// The first hour is the one that begins then or later.
     from: Time,
+    /// The last hour begins before; at most 366 days after `from`.
     to: Time,
 }
 

@@ -22,7 +22,11 @@ use crate::view::store_fault;
 /// Query of `GET /v1/blocks`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListBlocks {
+    /// `next_cursor` of the page before.
+    #[schemars(length(max = 1024))]
     cursor: Option<String>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 50))]
     limit: Option<u64>,
 }
 

@@ -41,31 +41,38 @@ pub(super) fn member(row: MemberRow) -> Member {
 
 async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<MemberRow>>), StoreError> {
     let store = &*state.store;
-    let (chat_id, head) = (view.chat_id, &view.head);
+    let (chat_id, head, is_present) = (view.chat_id, &view.head, view.member.is_present());
     let header = store.header(chat_id).await?;
     let header = header.ok_or_else(|| StoreError::Corrupt(format!("chat {chat_id} has a state but no header")))?;
     let members = match header.chat_type {
         ChatType::Direct => Some(store.members(chat_id).await?),
         ChatType::Group => None,
     };
+    let last_message = last_message(state, view).await?;
     let member_count = match &members {
+        _ if !is_present => 0,
         Some(rows) => rows.iter().filter(|row| row.is_present()).count(),
         None => store.roster(chat_id, head.roster_at).await?.map_or(0, |roster| roster.len()),
     };
     let peer = members.iter().flatten().find(|row| row.user != view.member.user);
     let upto = view.upto();
-    let first_seq = store.first_seq(chat_id, head.seq).await?;
+    let first_seq = store.first_seq(chat_id, upto).await?;
     let chat = Chat {
         info: ChatInfo {
             chat_id,
             chat_type: header.chat_type,
-            name: header.name,
+            // Of a former member nothing tells which name it had then, and later ones are not theirs to know.
+            name: header.name.filter(|_| is_present),
             created_at: header.created_at,
             created_by: header.created_by,
             member_count: member_count as u64,
-            head_seq: head.seq,
-            head_rev: head.rev,
-            head_at: head.head_at,
+            head_seq: upto,
+            head_rev: view.head_rev(),
+            head_at: if is_present {
+                head.head_at
+            } else {
+                last_message.as_ref().map_or(header.created_at, |message| message.created_at)
+            },
             first_seq,
         },
         role: view.member.role,
@@ -74,7 +81,7 @@ async fn assemble(state: &State, view: &View) -> Result<(Chat, Option<Vec<Member
         read: view.member.read.min(upto),
         unread: unread(upto, view.member.join_seq, view.member.read, first_seq),
         muted_until: view.member.muted_until.filter(|until| *until > state.clock.now()),
-        last_message: last_message(state, view).await?,
+        last_message,
         peer: peer.map(|row| Peer {
             user: row.user.clone(),
             delivered: row.delivered.max(row.read).min(head.seq),

@@ -37,8 +37,13 @@ const CURSOR_LIVES_MS: u64 = 24 * 3600 * 1000;
 pub(super) struct NewChat {
     #[serde(rename = "type")]
     chat_type: ChatType,
+    /// GROUP only, 1 to 128 characters.
+    #[schemars(length(min = 1, max = 128))]
     name: Option<String>,
+    /// The others; of a DIRECT chat the peer alone.
+    #[schemars(extend("x-limit" = "groupMembers"))]
     members: Vec<UserId>,
+    /// GROUP only: a UUIDv7, so that a repeated call makes no second group.
     chat_id: Option<ChatId>,
 }
 
@@ -141,6 +146,8 @@ pub(super) async fn read(
 /// Body of `PATCH /v1/chats/{chat_id}`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Rename {
+    /// 1 to 128 characters.
+    #[schemars(length(min = 1, max = 128))]
     name: String,
 }
 
@@ -185,7 +192,11 @@ pub(super) async fn change(
 /// Query of `GET /v1/chats`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListChats {
+    /// `next_cursor` of the page before.
+    #[schemars(length(max = 1024))]
     cursor: Option<String>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 50))]
     limit: Option<u64>,
 }
 
@@ -202,12 +213,13 @@ pub(super) async fn list(
     heads.sort_by_key(|head| std::cmp::Reverse(place(head)));
     let heads = heads.into_iter().filter(|head| after.is_none_or(|after| place(head) < after.place));
     let mut page = Page { items: Vec::with_capacity(limit), next_cursor: None };
+    let mut last = None;
     for (chat_id, head) in heads {
         if page.items.len() == limit {
-            let last = page.items.last().map(|chat: &Chat| (chat.info.head_at, chat.info.chat_id));
             page.next_cursor = last.map(|place| Cursor { place, made_at: now }.render());
             break;
         }
+        last = Some(place(&(chat_id, head)));
         let member = state.store.memberships(&caller.user, &[chat_id]).await.map_err(store_fault)?.pop().flatten();
         if let Some(member) = member {
             page.items.push(chat(&state, &View { chat_id, head, member }).await?);
@@ -216,14 +228,18 @@ pub(super) async fn list(
     Ok(Body(page))
 }
 
+/// Reads the heads of a user's chats. One that the user left stays where it was then, whatever goes on in it.
 async fn heads(state: &State, user: &UserId) -> Result<Vec<(ChatId, ChatState)>, Fault> {
     let rows = state.store.inbox(user).await.map_err(store_fault)?;
-    let chats: Vec<ChatId> = rows.into_iter().map(|row| row.chat_id).collect();
-    let mut found = Vec::with_capacity(chats.len());
-    for batch in chats.chunks(READ_CHATS) {
-        let heads = state.store.states(batch).await.map_err(store_fault)?;
-        let exists = |(chat_id, head): (&ChatId, Option<ChatState>)| Some((*chat_id, head.filter(ChatState::exists)?));
-        found.extend(batch.iter().zip(heads).filter_map(exists));
+    let mut found = Vec::with_capacity(rows.len());
+    for batch in rows.chunks(READ_CHATS) {
+        let chats: Vec<ChatId> = batch.iter().map(|row| row.chat_id).collect();
+        let heads = state.store.states(&chats).await.map_err(store_fault)?;
+        found.extend(batch.iter().zip(heads).filter_map(|(row, head)| {
+            let head = head.filter(ChatState::exists)?;
+            let head_at = row.left_at.map_or(head.head_at, |left_at| left_at.min(head.head_at));
+            Some((row.chat_id, ChatState { head_at, ..head }))
+        }));
     }
     Ok(found)
 }

@@ -58,6 +58,8 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, caller: Caller) -> A
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct PutDevice {
     platform: Platform,
+    /// The vendor's name for the device: printable ASCII.
+    #[schemars(length(min = 1, max = 4096), regex(pattern = "^[!-~]+$"))]
     push_token: String,
 }
 

@@ -28,6 +28,7 @@ const REMAINS: [&str; 4] = [
 
 /// The answer to a request for an erasure.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ErasureBegun")]
 pub(super) struct Begun {
     report_id: Uuid,
 }
@@ -51,6 +52,7 @@ pub(super) async fn begin(
 
 /// A report as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ErasureReport")]
 pub(super) struct Report {
     status: Status,
     #[serde(flatten)]
@@ -60,6 +62,7 @@ pub(super) struct Report {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ErasureStatus")]
 enum Status {
     Running,
     Done,

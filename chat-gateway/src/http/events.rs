@@ -39,8 +39,13 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The query.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
+    /// `cursor` of the answer before; without one the client begins from now.
+    #[schemars(length(max = 1024))]
     cursor: Option<String>,
+    /// Seconds to wait for a frame.
+    #[schemars(range(max = 60), extend("default" = 25))]
     wait: Option<u64>,
+    /// At most 100 user ids, separated by commas: follows their presence.
     presence: Option<String>,
 }
 

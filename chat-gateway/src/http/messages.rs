@@ -28,8 +28,12 @@ const SEQUENCED_WITHIN: Duration = Duration::from_secs(2);
 /// Query of `GET …/messages`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListMessages {
+    /// Messages before this one; not with `after`.
     before: Option<Seq>,
+    /// Messages after this one; not with `before`.
     after: Option<Seq>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 50))]
     limit: Option<u64>,
 }
 
@@ -61,7 +65,7 @@ pub(super) async fn list(
     let mut items = view.messages(&*state.store, range, order, limit + 1).await.map_err(store_fault)?;
     let has_more = items.len() > limit;
     items.truncate(limit);
-    Ok(Body(History { items, has_more, head_seq: view.head.seq, head_rev: view.head.rev }))
+    Ok(Body(History { items, has_more, head_seq: view.upto(), head_rev: view.head_rev() }))
 }
 
 /// `GET …/messages/{seq}`.
@@ -81,11 +85,19 @@ async fn message(state: &State, user: &UserId, chat_id: ChatId, seq: Seq) -> Res
 /// Body of `POST …/messages`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct NewMessage {
+    /// The idempotency key.
     message_id: Option<MessageId>,
+    /// Text or caption.
+    #[schemars(extend("x-limit" = "contentBytes"))]
     content: String,
+    /// TEXT, IMAGE or FILE.
     #[serde(default)]
+    #[schemars(extend("not" = { "const": "SYSTEM" }))]
     content_type: ContentType,
+    /// The file of an IMAGE or FILE.
     attachment: Option<Attachment>,
+    /// The app's own data.
+    #[schemars(extend("x-limit" = "metaBytes"))]
     meta: Option<Meta>,
 }
 
@@ -126,7 +138,11 @@ pub(super) async fn send(
 /// Body of `PATCH …/messages/{seq}`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct EditMessage {
+    /// The new content.
+    #[schemars(extend("x-limit" = "contentBytes"))]
     content: String,
+    /// The new data; absent removes it.
+    #[schemars(extend("x-limit" = "metaBytes"))]
     meta: Option<Meta>,
 }
 

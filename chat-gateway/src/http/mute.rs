@@ -19,6 +19,7 @@ use crate::view::{View, store_fault};
 /// Body of `PUT …/mute`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Mute {
+    /// For ever, where it is absent.
     until: Option<Time>,
 }
 

@@ -6,13 +6,13 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use chat_core::codes::ErrorCode as Code;
-use chat_core::frame::document::asyncapi;
 use chat_core::frame::{Chat, Member, Message, Page};
+use chat_core::id::MAX_INTEGER;
 use chat_core::push::outcome::PushOutcomes;
 use chat_core::user_store::BlockRow;
 use serde_json::{Value, json};
 
-use super::api::{Api, Call};
+use super::api::{Api, Call, PROBLEM, problem_of};
 use super::{
     backend, blocks, chat, chats, devices, erasure, events, frames, me, members, messages, mute, presence, push,
     receipts, search, upgrade,
@@ -32,16 +32,23 @@ pub(super) fn all() -> Api {
 }
 
 /// Adds the documents, which describe all else.
-pub(super) fn documents(router: Router<Arc<State>>, openapi: &Value) -> Router<Arc<State>> {
+pub(super) fn documents(router: Router<Arc<State>>, openapi: &Value, asyncapi: &Value) -> Router<Arc<State>> {
     let serve = |document: String| get(async move || ([(CONTENT_TYPE, "application/json")], document));
-    router
-        .route("/v1/openapi.json", serve(openapi.to_string()))
-        .route("/v1/asyncapi.json", serve(asyncapi().to_string()))
+    router.route("/v1/openapi.json", serve(openapi.to_string())).route("/v1/asyncapi.json", serve(asyncapi.to_string()))
 }
 
 fn frame() -> Value {
     json!({ "type": "object", "required": ["type"], "description": "A frame of `/v1/asyncapi.json`.", "properties": {
-        "id": { "type": "integer", "minimum": 0 }, "type": { "type": "string" }, "d": { "type": "object" } } })
+        "id": { "type": "integer", "minimum": 0, "maximum": MAX_INTEGER }, "type": { "type": "string" },
+        "d": { "type": "object" } } })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn poll_cursor() -> Value {
+    json!({ "type": "string", "maxLength": 1024 })
 }
 
 fn frames_of(rest: &[(&str, Value)]) -> Value {
@@ -59,23 +66,28 @@ fn frames_of(rest: &[(&str, Value)]) -> Value {
 fn session_calls(api: Api) -> Api {
     let upgrade =
         Call::open("get", "/v1/ws", "openSocket", "Upgrades to a WebSocket; its frames: `/v1/asyncapi.json`.")
-            .header("Sec-WebSocket-Protocol", "`chat.v1.json`, and `bearer.<jwt>` where no header can be sent.")
+            .header("Sec-WebSocket-Protocol", "`chat.v1.json`, and `bearer.<jwt>` where no header can be sent.", |_| {
+                text()
+            })
             .empty(101, "The socket is open. A refused token is told by close code.")
-            .empty(426, "Not a WebSocket handshake of version 13.")
+            .answer(
+                426,
+                "Not a WebSocket handshake of version 13.",
+                Some(|_| problem_of(&[Code::InvalidArgument])),
+                PROBLEM,
+            )
             .codes(&[Code::InvalidArgument, Code::OriginNotAllowed, Code::OverCapacity]);
     let events = Call::new("read", "get", "/v1/events", "pollEvents", "Waits for frames: long poll or event stream.")
         .query::<events::Asked>()
-        .header("Last-Event-ID", "Instead of `cursor`.")
+        .header("Last-Event-ID", "Instead of `cursor`.", |_| poll_cursor())
         .answer(
             200,
             "The frames since the cursor.",
-            Some(|_| {
-                frames_of(&[("cursor", json!({ "type": "string" })), ("recovered", json!({ "type": "boolean" }))])
-            }),
+            Some(|_| frames_of(&[("cursor", poll_cursor()), ("recovered", json!({ "type": "boolean" }))])),
             "application/json",
         )
-        .answer(200, "", Some(|_| json!({ "type": "string" })), "text/event-stream")
-        .codes(&[Code::InvalidCursor, Code::RateLimited]);
+        .answer(200, "", Some(|_| text()), "text/event-stream")
+        .codes(&[Code::InvalidCursor, Code::LimitExceeded]);
     let post =
         Call::new("read", "post", "/v1/frames", "postFrame", "Sends one frame; its reply comes back, errors too.")
             .frame_body(|_| frame())
@@ -151,7 +163,8 @@ fn message_calls(api: Api) -> Api {
         .body::<messages::EditMessage>()
         .change()
         .json::<Message>(200, "The message.")
-        .codes(&no_message);
+        .codes(&no_message)
+        .codes(&[Code::Blocked]);
     let delete = Call::new("write", "delete", MESSAGE, "deleteMessage", "Deletes a message: the author, or an ADMIN.")
         .change()
         .empty(204, "It is deleted.")
@@ -222,7 +235,7 @@ fn backend_calls(api: Api) -> Api {
     let erase = Call::new("admin", "delete", "/v1/users/{user}", "eraseUser", "Erases a user and all the user wrote.")
         .json::<erasure::Begun>(202, "It began: its report tells how far it came.")
         .codes(&[Code::RateLimited, Code::Overloaded])
-        .header("Idempotency-Key", "A UUIDv7: the id of the report, so that a repeated call begins nothing twice.");
+        .idempotency_key("A UUIDv7: the id of the report, so that a repeated call begins nothing twice.");
     let report = Call::new("admin", "get", "/v1/reports/{report_id}", "readReport", "Tells how far an erasure came.")
         .json::<erasure::Report>(200, "So far.")
         .codes(&[Code::NotFound]);
@@ -244,6 +257,9 @@ fn backend_calls(api: Api) -> Api {
 
 #[cfg(test)]
 mod tests {
+    use chat_core::config::Limits;
+    use chat_core::frame::document::asyncapi;
+
     use super::*;
 
     fn is_fresh(name: &str, document: &Value) {
@@ -271,9 +287,43 @@ mod tests {
         }
     }
 
+    /// Finds what is marked as a limit of the manifest and has no bound.
+    fn unbounded(value: &Value, found: &mut Vec<Value>) {
+        match value {
+            Value::Object(fields) => {
+                let is_bounded = ["x-max-bytes", "maxItems"].iter().any(|keyword| fields.contains_key(*keyword));
+                if fields.contains_key("x-limit") && !is_bounded {
+                    found.push(value.clone());
+                }
+                fields.values().for_each(|field| unbounded(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| unbounded(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn documents_tell_the_limits_in_force() {
+        let limits = Limits { content_bytes: 777, group_members: 9, ..Limits::default() };
+        let (openapi, asyncapi) = (all().finish(&limits).1, asyncapi(&limits));
+        let field = |document: &Value, name: &str, field: &str| {
+            document["components"]["schemas"][name]["properties"][field].clone()
+        };
+        assert_eq!(field(&openapi, "NewMessage", "content")["maxLength"], 777);
+        assert_eq!(field(&openapi, "NewChat", "members")["maxItems"], 9);
+        assert_eq!(field(&asyncapi, "Edit", "content")["x-max-bytes"], 777);
+        assert_eq!(field(&asyncapi, "Send", "meta")["x-max-bytes"], 4_096);
+        for document in [openapi, asyncapi] {
+            let mut found = Vec::new();
+            unbounded(&document, &mut found);
+            assert_eq!(found, Vec::<Value>::new());
+        }
+    }
+
     #[test]
     fn committed_documents_are_fresh_and_whole() {
-        for (name, document) in [("openapi.json", all().finish().1), ("asyncapi.json", asyncapi())] {
+        let limits = Limits::default();
+        for (name, document) in [("openapi.json", all().finish(&limits).1), ("asyncapi.json", asyncapi(&limits))] {
             let mut found = Vec::new();
             dangling(&document, &document, &mut found);
             assert_eq!(found, Vec::<String>::new(), "{name}");

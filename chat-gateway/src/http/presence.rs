@@ -22,6 +22,8 @@ const MAX_USERS: usize = 100;
 /// Query of the call.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
+    /// At most 100 user ids, separated by commas.
+    #[schemars(length(min = 1))]
     users: String,
 }
 

@@ -36,6 +36,7 @@ const ROWS: u64 = 500;
 
 /// What the vendor answered for one device.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "TestedDevice")]
 pub(super) struct Tested {
     device: String,
     platform: Platform,
@@ -134,8 +135,12 @@ async fn note(
 /// Query of `GET /v1/push-outcomes`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
+    /// Only of this chat.
     chat_id: Option<ChatId>,
+    /// Only to this user.
     user: Option<UserId>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 50))]
     limit: Option<u64>,
 }
 

@@ -22,7 +22,11 @@ use crate::view::{View, store_fault};
 /// Query of the call.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListReceipts {
+    /// `next_cursor` of the page before.
+    #[schemars(length(max = 1024))]
     cursor: Option<String>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 50))]
     limit: Option<u64>,
 }
 

@@ -30,12 +30,22 @@ const DEFAULT_LIMIT: u64 = 20;
 /// Query of the call.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct SearchFor {
+    /// Words that must all match.
+    #[schemars(length(min = 1, max = 256))]
     q: String,
+    /// Only in this chat.
     chat_id: Option<ChatId>,
+    /// Only by this user.
     sender: Option<UserId>,
+    /// Created then or later.
     from: Option<Time>,
+    /// Created before.
     to: Option<Time>,
+    /// `next_cursor` of the page before.
+    #[schemars(length(max = 1024))]
     cursor: Option<String>,
+    /// Items of a page.
+    #[schemars(range(min = 1, max = 200), extend("default" = 20))]
     limit: Option<u64>,
 }
 
