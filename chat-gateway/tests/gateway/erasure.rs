@@ -117,13 +117,13 @@ async fn an_erasure_whose_gateway_dies_anywhere_is_taken_over_and_has_one_effect
         let writes_last = n % 2 == 1;
         let mut stack = Stack::start();
         let sound = Arc::clone(&stack.ports.log);
-        let stuck = Arc::new(StuckLog::new(Arc::clone(&sound), writes_last));
-        stack.ports.log = Arc::clone(&stuck) as Arc<dyn MessageLog>;
+        let dying = Arc::new(StuckLog::new(Arc::clone(&sound), writes_last));
+        stack.ports.log = Arc::clone(&dying) as Arc<dyn MessageLog>;
         let one = stack.gateway("gw-0", |_| {}).await;
         let life = Life::lead(&one).await;
-        stuck.take(stop_at);
+        dying.take(stop_at);
         let report_id = erase(&one, "ann").await;
-        until("the gateway is stuck", || stuck.is_stuck()).await;
+        until("the gateway is stuck", || dying.is_stuck()).await;
         one.shutdown(Duration::ZERO).await;
 
         stack.ports.log = sound;
@@ -194,20 +194,18 @@ async fn what_is_written_and_edited_through_another_gateway_meanwhile_is_erased_
     let report_id = erase(&one, "ann").await;
     // The other gateway hears of the sign-out within 20 s. Until then its session goes on.
     let writing = async {
-        let mut sent = 1;
-        for n in 1.. {
+        for n in 1_u64.. {
             ann.send_text(json!({"type": "send", "d": {"to": "bob", "content": format!("late {n}")}}).to_string())
                 .await;
             let edit = json!({"type": "edit", "d": {"chat_id": chat_id, "seq": n, "content": "edited"}});
             ann.send_text(edit.to_string()).await;
             loop {
                 match ann.next().await {
-                    Err(closed) => return (sent, closed.code),
+                    Err(closed) => return (n, closed.code),
                     Ok(frame) if frame["type"] == "message" => break,
                     Ok(_) => {}
                 }
             }
-            sent += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         unreachable!("it is closed")

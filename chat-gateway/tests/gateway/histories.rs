@@ -431,7 +431,7 @@ fn number(variable: &str, default: u32) -> u32 {
 }
 
 /// Runs a property over random histories, and shrinks one that breaks it.
-fn over_histories(property: impl AsyncFn(History<'_>, &[Step]) -> Result<(), String>) {
+fn over_histories(property: &impl AsyncFn(History<'_>, &[Step]) -> Result<(), String>) {
     let runtime = Runtime::new().unwrap();
     let world = runtime.block_on(World::begin());
     let mut seed = [0; 32];
@@ -452,7 +452,7 @@ fn over_histories(property: impl AsyncFn(History<'_>, &[Step]) -> Result<(), Str
 
 #[test]
 fn unread_and_n_of_m_equal_a_recount_after_any_history() {
-    over_histories(async |mut history, steps| {
+    over_histories(&async |mut history, steps| {
         for step in steps {
             history.step(step).await;
         }
@@ -462,7 +462,7 @@ fn unread_and_n_of_m_equal_a_recount_after_any_history() {
 
 #[test]
 fn search_finds_what_one_may_see_and_nothing_else_after_any_history() {
-    over_histories(async |mut history, steps| {
+    over_histories(&async |mut history, steps| {
         for (n, step) in steps.iter().enumerate() {
             history.step(step).await;
             history.finds_nothing_else(n % USERS, &[WORDS[n % WORDS.len()]]).await;

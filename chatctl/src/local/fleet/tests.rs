@@ -6,6 +6,7 @@ use chat_core::message_store::memory::MemoryStore;
 use chat_core::poll_positions::in_process::InProcessPositions;
 use chat_core::presence::in_process::InProcessPresence;
 use chat_core::relay::in_process::InProcessRelay;
+use chat_core::trace::Tracer;
 use chat_core::user_store::memory::MemoryUserStore;
 
 use super::*;
@@ -40,6 +41,7 @@ fn fleet(dir: &Path) -> (Arc<Fleet>, std::sync::Weak<MemoryStore>) {
         positions: Arc::new(InProcessPositions::new()),
         search: None,
         push: None,
+        tracer: Tracer::off(),
     };
     (Arc::new(Fleet::new(settings, ports, clock, Report::new(true, StatusLine::new()))), held)
 }
