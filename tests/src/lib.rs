@@ -1,5 +1,6 @@
 //! What the black-box suites share: a stack started as a user starts it, and clients that only know the protocol.
 
+pub mod contract;
 pub mod polling;
 pub mod rest;
 pub mod socket;
@@ -8,6 +9,7 @@ pub mod talk;
 
 use std::path::PathBuf;
 
+pub use contract::{Call, Contract};
 pub use rest::{Answer, Rest};
 pub use socket::Socket;
 pub use stack::Stack;

@@ -50,6 +50,17 @@ impl Rest {
 
     /// Makes a call; a body of null sends none.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.call_with(method, path, &[], body).await
+    }
+
+    /// Like [`call`](Self::call), with more headers.
+    pub async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if !body.is_null() {
@@ -60,6 +71,9 @@ impl Rest {
         }
         if let Some(user) = &self.act_as {
             request = request.header("act-as", user);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         self.send(request.body(text.into())?).await
     }

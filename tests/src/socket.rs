@@ -24,12 +24,32 @@ pub struct Closed {
     pub reason: String,
 }
 
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the session was closed: {:?} {}", self.code, self.reason)
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// A frame as it went over a socket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recorded {
+    /// The client sent it.
+    Sent(Value),
+    /// The client sent it as it is, whatever it is.
+    SentWrong(String),
+    /// The server sent it.
+    Received(Value),
+}
+
 /// A session.
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     waiting: VecDeque<Value>,
     next_id: u64,
+    record: Option<Vec<Recorded>>,
     /// The `d` of its `hello`.
     pub hello: Value,
 }
@@ -42,6 +62,13 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Like [`connect`](Self::connect), and remembers each frame; see [`recorded`](Self::recorded).
+    pub async fn record(url: &str, token: &str) -> anyhow::Result<Self> {
+        let mut socket = Self::open(url, &[("authorization", &format!("Bearer {token}"))]).await?.recording();
+        socket.hello = socket.push("hello").await?;
+        Ok(socket)
+    }
+
     /// Opens a socket with these headers; nothing is awaited.
     pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let url = format!("{}/v1/ws", url.replacen("http", "ws", 1).trim_end_matches('/'));
@@ -50,12 +77,36 @@ impl Socket {
             request.headers_mut().insert(*name, value.parse()?);
         }
         let (stream, _) = timeout(FRAME, connect_async(request)).await.context("connect")??;
-        Ok(Self { stream, waiting: VecDeque::new(), next_id: 1, hello: Value::Null })
+        Ok(Self { stream, waiting: VecDeque::new(), next_id: 1, record: None, hello: Value::Null })
+    }
+
+    /// Remembers each frame from here on; see [`recorded`](Self::recorded).
+    #[must_use]
+    pub fn recording(self) -> Self {
+        Self { record: Some(Vec::new()), ..self }
     }
 
     /// Sends text as it is.
     pub async fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
+        self.note(|| Recorded::SentWrong(text.to_owned()));
         Ok(self.stream.send(Message::text(text)).await?)
+    }
+
+    /// Sends a frame, with or without an id.
+    pub async fn send_frame(&mut self, frame: &Value) -> anyhow::Result<()> {
+        self.note(|| Recorded::Sent(frame.clone()));
+        Ok(self.stream.send(Message::text(frame.to_string())).await?)
+    }
+
+    fn note(&mut self, recorded: impl FnOnce() -> Recorded) {
+        if let Some(record) = &mut self.record {
+            record.push(recorded());
+        }
+    }
+
+    /// Returns every frame so far, where the socket remembers them, and begins anew.
+    pub fn recorded(&mut self) -> Vec<Recorded> {
+        self.record.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Sends any WebSocket message.
@@ -67,7 +118,7 @@ impl Socket {
     pub async fn ask(&mut self, kind: &str, d: Value) -> anyhow::Result<u64> {
         let id = self.next_id;
         self.next_id += 1;
-        self.send_text(&json!({ "id": id, "type": kind, "d": d }).to_string()).await?;
+        self.send_frame(&json!({ "id": id, "type": kind, "d": d })).await?;
         Ok(id)
     }
 
@@ -108,9 +159,9 @@ impl Socket {
         let found = timeout(FRAME, async {
             loop {
                 match self.next().await? {
-                    Ok(frame) if fits(&frame) => return Ok(frame),
+                    Ok(frame) if fits(&frame) => return Ok::<Value, anyhow::Error>(frame),
                     Ok(frame) => self.waiting.push_back(frame),
-                    Err(closed) => bail!("the session was closed: {closed:?}"),
+                    Err(closed) => return Err(closed.into()),
                 }
             }
         });
@@ -124,7 +175,11 @@ impl Socket {
     async fn next(&mut self) -> anyhow::Result<Result<Value, Closed>> {
         loop {
             match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(Ok(serde_json::from_str(&text)?)),
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(&text)?;
+                    self.note(|| Recorded::Received(frame.clone()));
+                    return Ok(Ok(frame));
+                }
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) =
                         frame.map(|frame| (u16::from(frame.code), frame.reason.to_string())).unwrap_or_default();

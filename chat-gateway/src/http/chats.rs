@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use chat_core::clock::Time;
 use chat_core::codes::ErrorCode;
 use chat_core::event::Outcome;
-use chat_core::frame::{Chat, ChatType, Fault, Page};
+use chat_core::frame::{Chat, ChatType, Fault, Page, Role};
 use chat_core::id::{ChatId, UserId};
 use chat_core::message_store::ChatState;
 use chat_core::record::{Op, Record};
@@ -161,6 +161,10 @@ pub(super) async fn rename(
 ) -> Answer<Body<Chat>> {
     check_name(&name)?;
     let view = View::open(&state, &caller.user, chat_id).await?.present()?;
+    if view.member.role != Role::Admin {
+        // Asked here too: the name it has already goes no way by the sequencer.
+        return Err(Fault::new(ErrorCode::Forbidden, "a group is renamed by its ADMIN").into());
+    }
     let before = chat(&state, &view).await?;
     if before.info.name.as_ref() != Some(&name) {
         change(&state, &caller.user, chat_id, idempotency_key(&headers)?, Op::Rename { name }).await?;
