@@ -18,6 +18,7 @@ use prost::Message as _;
 use serde_json::json;
 use tests::stack::Setup;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Spans by the name of their service.

@@ -272,7 +272,7 @@ async fn bob_is_on_a_bad_network(story: &mut Story) -> anyhow::Result<()> {
     while !phone.poll(&story.bob_rest, 10).await?.iter().any(|frame| frame["d"] == said) {
         ensure!(Instant::now() < end, "it does not come by poll");
     }
-    assert_eq!(stream.push("message").await?, said);
+    while stream.push("message").await? != said {}
     Ok(())
 }
 
