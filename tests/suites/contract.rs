@@ -622,7 +622,7 @@ fn shown(document: &str) -> anyhow::Result<Vec<Vec<Recorded>>> {
             let (sent, text) = line
                 .strip_prefix("→ ")
                 .map(|text| (true, text))
-                .or(line.strip_prefix("← ").map(|text| (false, text)))?;
+                .or_else(|| line.strip_prefix("← ").map(|text| (false, text)))?;
             let frame = serde_json::from_str(text).with_context(|| line.to_owned());
             Some(frame.map(|frame| if sent { Recorded::Sent(frame) } else { Recorded::Received(frame) }))
         });
