@@ -106,6 +106,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Reads the system's clock as finely as it goes, for what is only shown. What decides anything takes a [`Clock`].
+#[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+pub fn wall_time() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// Stands still until a test moves it.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock(Arc<AtomicU64>);

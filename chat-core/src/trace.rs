@@ -3,9 +3,8 @@
 //! A trace needs no room in a record: its trace id is the record's own id (`message_id` of a send), and the ids of its
 //! spans follow from that. So every process finds the same trace by itself, and whoever has a message id has its trace.
 //!
-//! Which records are followed is decided from the trace id too, as the W3C Trace Context (level 2) and OpenTelemetry's
-//! consistent probability sampling have it: the low 56 bits, random in a UUIDv7, are compared with a threshold. All
-//! processes of one ratio follow the same records.
+//! Which records are followed is decided from the trace id too, so all processes of one ratio follow the same records.
+//! The id is hashed first: those who make `UUIDv7`s may count in the bits that look random.
 //!
 //! # Contract of a sink
 //! - `record` never waits. What does not fit is dropped.
@@ -22,8 +21,8 @@ use crate::message_log::Position;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 
-/// How many values the random part of a trace id can have.
-const RANDOMNESS: u64 = 1 << 56;
+/// Seed of the hash: any number but the one that places chats on partitions.
+const SEED: u32 = 0x7472_6163;
 
 /// What a span measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +125,9 @@ impl Tracer {
 
     /// Returns whether a record is followed.
     pub fn follows(&self, id: Uuid) -> bool {
-        // The highest random part is followed first, at the smallest ratio; the lowest only where all are.
-        let from_top = RANDOMNESS - id.as_u64_pair().1 % RANDOMNESS;
-        self.following.as_ref().is_some_and(|following| from_top as f64 <= following.ratio * RANDOMNESS as f64)
+        const VALUES: f64 = 4_294_967_296.0;
+        let Some(following) = &self.following else { return false };
+        f64::from(murmur2::murmur2(id.as_bytes(), SEED)) < following.ratio * VALUES
     }
 
     /// Tells of a stage of a record that is followed.

@@ -59,11 +59,15 @@ pub fn sign(key: &[u8], user: &UserId, scope: Option<&str>, ttl: Duration, now: 
     Signer::new(key.to_vec(), Claims::default()).sign(user, scope, ttl, now)
 }
 
-/// Reads a key and refuses one that is too short to be safe.
+/// Reads a key and refuses one that is too short to be safe. One line feed at its end is the editor's, not the key's:
+/// gateways read it so.
 pub fn read_key(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let key = std::fs::read(path).with_context(|| {
+    let mut key = std::fs::read(path).with_context(|| {
         format!("cannot read the token key {}; start `chatctl local` once, it makes the key", path.display())
     })?;
+    if key.last() == Some(&b'\n') {
+        key.pop();
+    }
     anyhow::ensure!(
         key.len() >= MIN_KEY_BYTES,
         "the token key {} has {} bytes and must have at least {MIN_KEY_BYTES}; remove it and `chatctl local` makes a new one",
@@ -195,5 +199,15 @@ mod tests {
         assert!(format!("{:#}", read_key(&path).unwrap_err()).contains("has 31 bytes"));
         std::fs::write(&path, [0; 32]).unwrap();
         assert_eq!(read_key(&path).unwrap().len(), 32);
+    }
+
+    #[test]
+    fn a_key_that_an_editor_saved_is_the_key_that_gateways_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        std::fs::write(&path, [b"k".repeat(32), b"\n".to_vec()].concat()).unwrap();
+        assert_eq!(read_key(&path).unwrap(), b"k".repeat(32));
+        std::fs::write(&path, [b"k".repeat(31), b"\n".to_vec()].concat()).unwrap();
+        assert!(format!("{:#}", read_key(&path).unwrap_err()).contains("has 31 bytes"));
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -19,6 +19,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::{Span, SpanSink, Stage};
+use crate::clock::wall_time;
 use crate::config::OtlpConfig;
 
 /// How long one batch may take to be sent.
@@ -88,9 +89,8 @@ impl OtlpSink {
 }
 
 impl SpanSink for OtlpSink {
-    #[expect(clippy::disallowed_methods, reason = "spans have microseconds; the clock that decides anything has not")]
     fn record(&self, span: Span) {
-        let end_time = SystemTime::now();
+        let end_time = wall_time();
         let id = span.id().map_or_else(|| self.ids.new_span_id(), |id| SpanId::from_bytes(id.to_be_bytes()));
         let parent = span.parent().map_or(SpanId::INVALID, |id| SpanId::from_bytes(id.to_be_bytes()));
         let trace = TraceId::from_bytes(span.of.into_bytes());

@@ -27,10 +27,10 @@ const ENGINES: &str = "engines";
 const SEARCH_INDEX: &str = "search";
 const PUSH_RECORDS: &str = "push.jsonl";
 
-/// Random bytes of a key, and of a bearer token before it is written as hex.
-const SECRET_BYTES: usize = token::MIN_KEY_BYTES;
+/// Random bytes of a key or a bearer token.
+const SECRET_BYTES: usize = 32;
 
-/// Digits of a bearer token.
+/// Their digits: whoever reads such a file may take a line feed at its end for an editor's.
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A data directory that this process holds the lock of, until dropped.
@@ -114,7 +114,7 @@ impl DataDir {
     pub(crate) fn signer(&self, claims: &Claims) -> anyhow::Result<Signer> {
         let key = self.key_file();
         if !key.exists() {
-            self.write_secret(&key, &random()?)?;
+            self.write_secret(&key, &secret()?)?;
         }
         let text = serde_json::to_vec(claims).context("cannot write the claims")?;
         self.write_secret(&self.path.join(token::CLAIMS_FILE), &text)?;
@@ -125,9 +125,7 @@ impl DataDir {
     pub(crate) fn admin_token_file(&self) -> anyhow::Result<PathBuf> {
         let file = self.path.join(ADMIN_TOKEN_FILE);
         if !file.exists() {
-            let digits = |byte: u8| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-            let hex: Vec<u8> = random()?.into_iter().flat_map(digits).collect();
-            self.write_secret(&file, &hex)?;
+            self.write_secret(&file, &secret()?)?;
         }
         Ok(file)
     }
@@ -158,10 +156,12 @@ fn holder(lock: &mut File) -> String {
     }
 }
 
-fn random() -> anyhow::Result<[u8; SECRET_BYTES]> {
+/// Makes a secret, as hex.
+fn secret() -> anyhow::Result<Vec<u8>> {
     let mut bytes = [0; SECRET_BYTES];
     SysRng.try_fill_bytes(&mut bytes).context("the machine has no random numbers")?;
-    Ok(bytes)
+    let digits = |byte: u8| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+    Ok(bytes.into_iter().flat_map(digits).collect())
 }
 
 #[cfg(test)]
@@ -203,7 +203,9 @@ mod tests {
         fs::write(outer.path().join("jwt.new"), "half").unwrap();
         let data = DataDir::open(outer.path()).unwrap();
         data.signer(&Claims::default()).unwrap();
-        assert_eq!(fs::read(data.key_file()).unwrap().len(), SECRET_BYTES);
+        let key = fs::read(data.key_file()).unwrap();
+        assert_eq!(key.len(), 2 * SECRET_BYTES);
+        assert!(key.iter().all(u8::is_ascii_hexdigit), "a reader that takes a line feed off its end has the same key");
     }
 
     #[test]
