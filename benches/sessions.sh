@@ -18,15 +18,11 @@ start
 before=$(pss)
 generate --idle --users "$sessions" --duration 60s >/dev/null &
 idle=$!
-for _ in $(seq 120); do
-  connected=$("$bin/chatctl" gateways list --json --data-dir "$dir/data" | field .connections)
-  [ "$connected" -eq "$sessions" ] && break
-  sleep 0.5
-done
+connected "$sessions"
 sleep 5
 ticks=$(cpu_ticks)
 sleep 10
-echo "$connected idle sessions: $(awk -v a="$before" -v b="$(pss)" -v n="$connected" 'BEGIN { printf "%.2f", (b - a) / n }') KiB PSS each, $(awk -v t="$(($(cpu_ticks) - ticks))" 'BEGIN { printf "%.3f", t / 100 / 10 }') core in all"
+echo "$sessions idle sessions: $(awk -v a="$before" -v b="$(pss)" -v n="$sessions" 'BEGIN { printf "%.2f", (b - a) / n }') KiB PSS each, $(awk -v t="$(($(cpu_ticks) - ticks))" 'BEGIN { printf "%.3f", t / 100 / 10 }') core in all"
 wait "$idle" || true
 stop
 
@@ -46,11 +42,7 @@ sed "s/^    replicas: 1/    replicas: 2\n    drain: {settleSeconds: 0, reconnect
 start "$dir/two.yaml"
 generate --idle --users 8000 --duration 60s >/dev/null &
 idle=$!
-for _ in $(seq 60); do
-  "$bin/chatctl" gateways list --json --data-dir "$dir/data" >"$dir/gateways"
-  [ "$(node -p "require('fs').readFileSync('$dir/gateways', 'utf8').trim().split('\n').reduce((n, line) => n + JSON.parse(line).connections, 0)")" -eq 8000 ] && break
-  sleep 0.5
-done
+connected 8000
 "$bin/chatctl" gateways drain gateway-1 --data-dir "$dir/data" >/dev/null
 await drained 60
 node -e '

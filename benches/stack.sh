@@ -39,6 +39,22 @@ stop() {
   rm -rf "$dir/data"
 }
 
+# connections: prints how many all gateways hold.
+connections() {
+  "$bin/chatctl" gateways list --json --data-dir "$dir/data" |
+    node -p "require('fs').readFileSync(0, 'utf8').trim().split('\n').reduce((n, line) => n + JSON.parse(line).connections, 0)"
+}
+
+# connected N: waits until the gateways hold N connections, a minute at most.
+connected() {
+  for _ in $(seq 120); do
+    [ "$(connections)" -eq "$1" ] && return
+    sleep 0.5
+  done
+  echo "$(connections) of $1 connections within a minute" >&2
+  return 1
+}
+
 # Hundredths of a second of processor time that the server has used.
 cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
 

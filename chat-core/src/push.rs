@@ -9,10 +9,12 @@
 //! - The payload MUST fit the vendor's limit (4 096 bytes for APNs and FCM); content is cut, never the ids.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::clock::Time;
 use crate::id::{ChatId, MessageId, Seq, UserId};
@@ -29,6 +31,9 @@ pub mod vendors;
 
 /// Largest payload of either vendor, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 4_096;
+
+/// How long whoever sends waits for the vendor's answer: a second longer than engines may take.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The two vendors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +115,32 @@ pub enum PushAnswer {
         /// The vendor's wish.
         retry_after_ms: Option<u64>,
     },
+}
+
+impl PushAnswer {
+    /// Judges the answer for a device that was last registered then: a token that was dead before may be alive again,
+    /// so it is this notification alone that is refused.
+    #[must_use]
+    pub fn for_registered_at(self, registered: Time) -> Self {
+        match self {
+            Self::InvalidToken { reason, since: Some(since) } if since < registered => Self::Refused { reason },
+            answer => answer,
+        }
+    }
+}
+
+/// Sends one notification to one device that was last `registered` then, and judges the answer. One that does not come
+/// within [`ANSWER_WITHIN`] is [`PushAnswer::Later`].
+pub async fn attempt(
+    push: &dyn PushSender,
+    device: &Device,
+    registered: Time,
+    notification: &Notification,
+) -> PushAnswer {
+    match timeout(ANSWER_WITHIN, push.deliver(device, notification)).await {
+        Ok(answer) => answer.for_registered_at(registered),
+        Err(_) => PushAnswer::Later { reason: "no answer in time".to_owned(), retry_after_ms: None },
+    }
 }
 
 /// The way to the vendors.

@@ -57,12 +57,10 @@ pub struct Span {
     pub stage: Stage,
     /// How long it took.
     pub took: Duration,
-    /// Where the record stands; absent when the log did not take it.
+    /// Where the record stands; absent when the log did not take it, which is the only failure.
     pub position: Option<Position>,
     /// What came of it: the sequencer's outcome, or the code of a failure.
     pub outcome: &'static str,
-    /// Whether it failed.
-    pub is_failure: bool,
     /// Users that it was for, on this gateway.
     pub recipients: Option<usize>,
 }
@@ -184,7 +182,6 @@ mod tests {
             took: Duration::ZERO,
             position: None,
             outcome: "applied",
-            is_failure: false,
             recipients: None,
         };
         let append = span(Stage::Append);

@@ -13,11 +13,12 @@ use chat_core::frame::Fault;
 use chat_core::id::UserId;
 use chat_core::user_store::{ErasureReport, UserWrite};
 use rustc_hash::FxHashSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::presence::presence_fault;
 use crate::revocation;
+use crate::rounds::Rounds;
 use crate::state::State;
 use crate::view::store_fault;
 
@@ -91,13 +92,8 @@ pub(crate) async fn report(state: &Arc<State>, report_id: Uuid) -> Result<Erasur
 
 /// Looks for erasures that stand still until the gateway stops.
 pub(crate) async fn run(state: Arc<State>) {
-    let mut tick = tokio::time::interval(REVIEW_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = state.shutdown.cancelled() => return,
-            _ = tick.tick() => {}
-        }
+    let mut rounds = Rounds::every(REVIEW_EVERY, &state.shutdown);
+    while rounds.next().await {
         match state.users.unfinished(TAKEN_OVER).await {
             Ok(reports) => reports.into_iter().for_each(|report| take_over(&state, report)),
             Err(error) => tracing::warn!(%error, "failed to look for erasures that stand still"),

@@ -28,6 +28,7 @@ mod rate;
 mod receipts;
 mod registry;
 mod revocation;
+mod rounds;
 mod routes;
 mod search;
 mod session;

@@ -169,7 +169,6 @@ impl State {
                 took,
                 position: appended.as_ref().ok().map(|appended| appended.position),
                 outcome: appended.as_ref().map_or_else(|fault| fault.code.as_str(), |_| "durable"),
-                is_failure: appended.is_err(),
                 recipients: None,
             });
         }

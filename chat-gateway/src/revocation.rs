@@ -13,9 +13,9 @@ use chat_core::id::UserId;
 use chat_core::message_store::StoreError;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
-use tokio::time::MissedTickBehavior;
 
 use crate::auth::Identity;
+use crate::rounds::Rounds;
 use crate::state::State;
 
 /// How long an answer is kept.
@@ -91,13 +91,8 @@ fn sign_out(state: &State, user: &UserId, not_before: Time) {
 
 /// Looks at the users of all sessions until the gateway stops.
 pub(crate) async fn run(state: Arc<State>) {
-    let mut tick = tokio::time::interval(REVIEW_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = state.shutdown.cancelled() => return,
-            _ = tick.tick() => {}
-        }
+    let mut rounds = Rounds::every(REVIEW_EVERY, &state.shutdown);
+    while rounds.next().await {
         for batch in state.sessions.users().chunks(BATCH) {
             match state.users.users(batch).await {
                 Ok(rows) => {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use chat_core::clock::Clock;
+use chat_core::codes::ErrorCode;
 use chat_core::config::GatewayConfig;
+use chat_core::frame::Fault;
 use chat_core::id::{ChatId, GatewayId, UserId};
 use chat_core::message_log::MessageLog;
 use chat_core::message_store::MessageStore;
@@ -106,7 +108,7 @@ pub(crate) struct State {
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) users: Arc<dyn UserStore>,
     pub(crate) search: Option<Arc<dyn SearchIndex>>,
-    pub(crate) push: Option<Arc<dyn PushSender>>,
+    push: Option<Arc<dyn PushSender>>,
     pub(crate) tracer: Tracer,
     pub(crate) relay: Arc<dyn Relay>,
     pub(crate) positions: Arc<dyn PollPositions>,
@@ -196,6 +198,11 @@ impl State {
             clock,
             verifiers,
         }
+    }
+
+    /// Returns the way to the push vendors; refuses what is about push where there is none.
+    pub(crate) fn push(&self) -> Result<&dyn PushSender, Fault> {
+        self.push.as_deref().ok_or_else(|| Fault::of(ErrorCode::NotEnabled))
     }
 
     /// Makes an id of version 7, for whoever did not bring one.

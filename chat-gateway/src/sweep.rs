@@ -7,8 +7,8 @@ use std::time::Duration;
 use chat_core::clock::Time;
 use chat_core::codes::CloseCode;
 use chat_core::frame::Push;
-use tokio::time::MissedTickBehavior;
 
+use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::state::State;
 
@@ -55,14 +55,12 @@ fn need(idle_ms: u64, since_ms: u64, expires_at: Time, now: Time) -> Need {
 
 /// Sweeps until the gateway stops.
 pub(crate) async fn run(state: Arc<State>) {
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rounds = Rounds::every(EVERY, &state.shutdown);
     let mut last = state.uptime.millis();
     let mut counted = (0, 0);
     for round in 1_u32.. {
-        tokio::select! {
-            () = state.shutdown.cancelled() => return,
-            _ = tick.tick() => {}
+        if !rounds.next().await {
+            return;
         }
         let now = state.uptime.millis();
         let since = now - last;

@@ -1,14 +1,13 @@
 //! `chatctl stats`: what was used, by the hour.
 
 use chat_core::clock::{Clock as _, SystemClock, Time};
+use chat_core::user_store::HOUR_MS;
 use clap::Args;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, ApiArgs};
 use crate::output;
-
-const HOUR_MS: u64 = 3_600_000;
 
 /// Arguments of `chatctl stats`.
 #[derive(Debug, Args)]

@@ -59,6 +59,18 @@ jars() {
   touch lib/.complete
 }
 
+# certificates NAME: makes ca.crt and the server's certificate of this name, and other-ca.crt, which signed nothing.
+certificates() {
+  [ -s server.crt ] && openssl x509 -checkend 86400 -noout -in server.crt >/dev/null && return
+  local name key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  for name in ca other-ca; do
+    openssl req -x509 "${key[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt"
+  done
+  openssl req "${key[@]}" -subj "/CN=$1" -keyout server.key -out server.csr
+  openssl x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt \
+    -extfile <(echo subjectAltName=IP:127.0.0.1)
+}
+
 # render FILE: prints a template with each @NAME@ replaced by the variable NAME.
 render() {
   local text name

@@ -109,7 +109,7 @@ impl SpanSink for OtlpSink {
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),
-            status: if span.is_failure { Status::error(span.outcome) } else { Status::Unset },
+            status: span.position.map_or_else(|| Status::error(span.outcome), |_| Status::Unset),
             instrumentation_scope: self.scope.clone(),
         });
     }

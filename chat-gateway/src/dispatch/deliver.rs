@@ -104,7 +104,6 @@ fn follow(state: &State, event: &Event, recipients: &[UserId]) -> Option<Span> {
         took: Duration::ZERO,
         position: Some(event.position),
         outcome: "queued",
-        is_failure: false,
         recipients: Some(recipients.len()),
     })
 }

@@ -48,7 +48,7 @@ impl From<DeviceRow> for Registered {
 
 /// `GET /v1/devices`: all of them, for there are few.
 pub(super) async fn list(Shared(state): Shared<Arc<State>>, caller: Caller) -> Answer<Body<Page<Registered>>> {
-    require_push(&state)?;
+    state.push()?;
     let devices = state.users.devices(&[caller.user]).await.map_err(store_fault)?;
     let items = devices.into_iter().flatten().map(Registered::from).collect();
     Ok(Body(Page { items, next_cursor: None }))
@@ -70,7 +70,7 @@ pub(super) async fn put(
     Ids(device): Ids<String>,
     Json(PutDevice { platform, push_token }): Json<PutDevice>,
 ) -> Answer<Body<Registered>> {
-    require_push(&state)?;
+    state.push()?;
     check(&device, &push_token)?;
     let devices = state.users.devices(std::slice::from_ref(&caller.user)).await.map_err(store_fault)?;
     let mut others = devices.iter().flatten().filter(|row| row.device != device);
@@ -89,16 +89,11 @@ pub(super) async fn delete(
     caller: Writer,
     Ids(device): Ids<String>,
 ) -> Answer<StatusCode> {
-    require_push(&state)?;
+    state.push()?;
     check_name(&device)?;
     let write = UserWrite::RemoveDevice { user: caller.user, device };
     state.users.write(vec![write]).await.map_err(store_fault)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Refuses what is about push where there is none.
-fn require_push(state: &State) -> Result<(), Fault> {
-    if state.push.is_some() { Ok(()) } else { Err(Fault::of(ErrorCode::NotEnabled)) }
 }
 
 fn check(device: &str, push_token: &str) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use bytes::Bytes;
 use chat_core::codes::ErrorCode as Code;
 use chat_core::frame::{Chat, Member, Message, Page};
 use chat_core::id::MAX_INTEGER;
@@ -33,8 +34,11 @@ pub(super) fn all() -> Api {
 
 /// Adds the documents, which describe all else.
 pub(super) fn documents(router: Router<Arc<State>>, openapi: &Value, asyncapi: &Value) -> Router<Arc<State>> {
-    let serve = |document: String| get(async move || ([(CONTENT_TYPE, "application/json")], document));
-    router.route("/v1/openapi.json", serve(openapi.to_string())).route("/v1/asyncapi.json", serve(asyncapi.to_string()))
+    let serve = |document: &Value| {
+        let text = Bytes::from(document.to_string());
+        get(async move || ([(CONTENT_TYPE, "application/json")], text))
+    };
+    router.route("/v1/openapi.json", serve(openapi)).route("/v1/asyncapi.json", serve(asyncapi))
 }
 
 fn frame() -> Value {

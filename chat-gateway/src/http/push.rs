@@ -2,14 +2,13 @@
 //! what became of pushes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json as Body;
 use axum::extract::State as Shared;
-use chat_core::codes::ErrorCode;
-use chat_core::frame::{Fault, Page};
+use chat_core::frame::Page;
 use chat_core::id::{ChatId, MessageId, UserId};
 use chat_core::message_log::{Append, LogError, Topic, partition_of};
+use chat_core::push;
 use chat_core::push::outcome::{PushOutcome, PushOutcomes, PushResult};
 use chat_core::push::{Device, Notification, Platform, PushAnswer, PushSender};
 use chat_core::user_store::{DeviceRow, UserWrite};
@@ -24,9 +23,6 @@ use super::problem::Answer;
 use crate::publish::log_fault;
 use crate::state::State;
 use crate::view::store_fault;
-
-/// How long the vendor may take to answer: the caller waits for it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Records of a partition that are looked at for one answer.
 const LOOK_BACK: u64 = 10_000;
@@ -51,7 +47,7 @@ pub(super) async fn test(
     Admin: Admin,
     Ids(user): Ids<UserId>,
 ) -> Answer<Body<Page<Tested>>> {
-    let push = state.push.as_deref().ok_or_else(|| Fault::of(ErrorCode::NotEnabled))?;
+    let sender = state.push()?;
     let devices = state.users.devices(std::slice::from_ref(&user)).await.map_err(store_fault)?;
     let notification = Notification {
         chat_id: ChatId(Uuid::nil()),
@@ -61,7 +57,7 @@ pub(super) async fn test(
         unread: 0,
         content: Some("test".to_owned()),
     };
-    let attempts = devices.into_iter().flatten().map(|row| attempt(push, &user, row, &notification));
+    let attempts = devices.into_iter().flatten().map(|row| attempt(sender, &user, row, &notification));
     let (tested, dead): (Vec<_>, Vec<_>) = join_all(attempts).await.into_iter().unzip();
     let now = state.clock.now();
     let dead = dead.into_iter().flatten().map(|(device, push_token)| UserWrite::InvalidateDevice {
@@ -80,22 +76,15 @@ pub(super) async fn test(
 
 /// Tries one device; the second is its name and token, where the vendor refuses the token.
 async fn attempt(
-    push: &dyn PushSender,
+    sender: &dyn PushSender,
     user: &UserId,
     row: DeviceRow,
     notification: &Notification,
 ) -> (Tested, Option<(String, String)>) {
     let DeviceRow { device, platform, push_token, updated_at, .. } = row;
     let to = Device { user: user.clone(), device, platform, token: push_token };
-    let answer = tokio::time::timeout(ANSWER_WITHIN, push.deliver(&to, notification)).await;
-    let answer =
-        answer.unwrap_or_else(|_| PushAnswer::Later { reason: "no answer in time".to_owned(), retry_after_ms: None });
-    let (outcome, reason) = match answer {
+    let (outcome, reason) = match push::attempt(sender, &to, updated_at, notification).await {
         PushAnswer::Accepted => (PushResult::Sent, None),
-        // Dead before it was registered with: it may be alive again, as for the notifications of messages.
-        PushAnswer::InvalidToken { reason, since: Some(since) } if since < updated_at => {
-            (PushResult::Refused, Some(reason))
-        }
         PushAnswer::InvalidToken { reason, .. } => (PushResult::InvalidToken, Some(reason)),
         PushAnswer::Refused { reason } => (PushResult::Refused, Some(reason)),
         PushAnswer::Later { reason, .. } => (PushResult::GivenUp, Some(reason)),
@@ -151,9 +140,7 @@ pub(super) async fn outcomes(
     Admin: Admin,
     Query(asked): Query<Asked>,
 ) -> Answer<Body<Page<PushOutcomes>>> {
-    if state.push.is_none() {
-        return Err(Fault::of(ErrorCode::NotEnabled).into());
-    }
+    state.push()?;
     let limit = page_size(asked.limit)?;
     let count = state.log.partitions(Topic::PushOutcomes);
     let partitions = match asked.chat_id {

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::clock::Time;
+use chat_core::push;
 use chat_core::push::outcome::PushResult;
 use chat_core::push::{Device, Notification, PushAnswer, PushSender};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::backoff::backoff;
 use crate::metrics::PushMetrics;
-
-/// How long the vendor may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Longest pause that a vendor may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -32,8 +30,7 @@ impl Courier {
         Self { push, calls: Semaphore::new(concurrent.clamp(1, Semaphore::MAX_PERMITS)), attempts, metrics }
     }
 
-    /// Delivers to one device; returns what became of it, with the vendor's words. A token that was dead before the
-    /// device was `registered` with it may be alive again: then it is this notification alone that is refused.
+    /// Delivers to one device that was last `registered` then; returns what became of it, with the vendor's words.
     pub(super) async fn deliver(
         &self,
         device: &Device,
@@ -42,11 +39,8 @@ impl Courier {
     ) -> (PushResult, Option<String>) {
         let mut attempt = 1;
         loop {
-            let (reason, retry_after_ms) = match self.call(device, notification).await {
+            let (reason, retry_after_ms) = match self.call(device, registered, notification).await {
                 PushAnswer::Accepted => return (PushResult::Sent, None),
-                PushAnswer::InvalidToken { reason, since: Some(since) } if since < registered => {
-                    return (PushResult::Refused, Some(reason));
-                }
                 PushAnswer::InvalidToken { reason, .. } => return (PushResult::InvalidToken, Some(reason)),
                 PushAnswer::Refused { reason } => return (PushResult::Refused, Some(reason)),
                 PushAnswer::Later { reason, retry_after_ms } => (reason, retry_after_ms.unwrap_or_default()),
@@ -60,12 +54,12 @@ impl Courier {
         }
     }
 
-    async fn call(&self, device: &Device, notification: &Notification) -> PushAnswer {
+    async fn call(&self, device: &Device, registered: Time, notification: &Notification) -> PushAnswer {
         // The semaphore is never closed, so there is always a permit to wait for.
         let _permit = self.calls.acquire().await;
         let begun = Instant::now();
-        let answer = timeout(ANSWER_WITHIN, self.push.deliver(device, notification)).await;
+        let answer = push::attempt(&*self.push, device, registered, notification).await;
         self.metrics.deliver_seconds.observe(begun.elapsed().as_secs_f64());
-        answer.unwrap_or_else(|_| PushAnswer::Later { reason: "no answer in time".to_owned(), retry_after_ms: None })
+        answer
     }
 }

@@ -272,7 +272,6 @@ impl Partition {
                     took: begun.elapsed(),
                     position: Some(settled.position),
                     outcome: label(settled),
-                    is_failure: false,
                     recipients: None,
                 });
             }

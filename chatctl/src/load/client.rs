@@ -133,7 +133,7 @@ impl Client {
             self.was_cut = true;
             return Err(End::broken("cut"));
         }
-        let deadline = self.machine.deadline().min(cut_at.unwrap_or_else(|| self.machine.deadline()));
+        let deadline = cut_at.into_iter().fold(self.machine.deadline(), Instant::min);
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }

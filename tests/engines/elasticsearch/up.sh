@@ -36,18 +36,6 @@ build() {
   touch home/.complete
 }
 
-# certificates: an authority and the proxy's certificate, and an authority that signed nothing.
-certificates() {
-  [ -s server.crt ] && openssl x509 -checkend 86400 -noout -in server.crt >/dev/null && return
-  local name key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-  for name in ca other-ca; do
-    openssl req -x509 "${key[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt"
-  done
-  openssl req "${key[@]}" -subj /CN=elasticsearch -keyout server.key -out server.csr
-  openssl x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt \
-    -extfile <(echo subjectAltName=IP:127.0.0.1)
-}
-
 if ! runs elasticsearch; then
   need java openjdk-17-jdk-headless python3 python3 openssl openssl curl curl
   java=$(java_17)
@@ -64,7 +52,7 @@ if ! runs proxy; then
   free_ports "$TLS_PORT"
   (umask 077 && { [ -s password ] || openssl rand -hex 16 >password; })
   echo chat >username
-  (umask 077 && certificates) >certificates.log 2>&1 || die "no certificates: $(tail -n 1 certificates.log)"
+  (umask 077 && certificates elasticsearch) >certificates.log 2>&1 || die "no certificates: $(tail -n 1 certificates.log)"
   start proxy python3 "$here/secured.py" "$TLS_PORT" "$ES_PORT"
 fi
 answers() { curl -sf --max-time 5 "http://127.0.0.1:$ES_PORT/_cluster/health?wait_for_status=yellow&timeout=3s"; }

@@ -21,18 +21,6 @@ serve() {
   start "redis-$PORT" redis-server "$PORT.conf"
 }
 
-# certificates: an authority and the server's certificate, and an authority that signed nothing.
-certificates() {
-  [ -s server.crt ] && openssl x509 -checkend 86400 -noout -in server.crt >/dev/null && return
-  local name key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-  for name in ca other-ca; do
-    openssl req -x509 "${key[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt"
-  done
-  openssl req "${key[@]}" -subj /CN=redis -keyout server.key -out server.csr
-  openssl x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt \
-    -extfile <(echo subjectAltName=IP:127.0.0.1)
-}
-
 addresses=()
 for port in "$first" $((first + 1)) $((first + 2)); do
   addresses+=("127.0.0.1:$port")
@@ -43,7 +31,7 @@ for name in password admin-password; do
   (umask 077 && { [ -s "$name" ] || openssl rand -hex 16 >"$name"; })
 done
 echo chat >username
-(umask 077 && certificates) >certificates.log 2>&1 || die "no certificates: $(tail -n 1 certificates.log)"
+(umask 077 && certificates redis) >certificates.log 2>&1 || die "no certificates: $(tail -n 1 certificates.log)"
 PASSWORD=$(<password) ADMIN_PASSWORD=$(<admin-password)
 serve "$secured" secured.conf.in
 
