@@ -1,21 +1,17 @@
 //! What the tests of the roles share: engines in memory, a clock that follows tokio's, chats made by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chat_core::clock::{Clock, Time};
 use chat_core::event::{Event, Fact, PushRecord};
 use chat_core::frame::{ChatType, ContentType, Message, Push, Role};
-use chat_core::id::{ChatId, GatewayId, MessageId, Seq, UserId};
+use chat_core::id::{ChatId, GatewayId, MessageId, UserId};
 use chat_core::message_log::memory::MemoryLog;
 use chat_core::message_log::{Append, MessageLog, Position, Topic, partition_of};
-use chat_core::message_store::memory::MemoryStore;
-use chat_core::message_store::{
-    ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, MessageStore, Order, Roster, RosterMember, Row, SeqRange,
-    StoreError, StoredMessage,
-};
+use chat_core::message_store::{ChatHeader, ChatState, MemberRow, MessageStore, Roster, RosterMember, Row};
 use chat_core::presence::in_process::InProcessPresence;
 use chat_core::relay::in_process::InProcessRelay;
 use chat_core::relay::{Inbox, Item, Relay};
@@ -28,6 +24,10 @@ use uuid::Uuid;
 use crate::consume::{self, ConsumeConfig, Handler, Source};
 use crate::metrics::RoleMetrics;
 use crate::status::Partitions;
+
+mod flaky_store;
+
+pub(crate) use flaky_store::FlakyStore;
 
 /// When every test begins: on the hour.
 pub(crate) const T0: Time = Time::from_millis(1_764_000_000_000);
@@ -311,98 +311,5 @@ impl Gateway {
             other => panic!("{other:?} is no frame"),
         };
         envelope.items.into_iter().map(frame).collect()
-    }
-}
-
-/// A store that can be away.
-#[derive(Debug, Default)]
-pub(crate) struct FlakyStore {
-    inner: MemoryStore,
-    is_down: AtomicBool,
-}
-
-impl FlakyStore {
-    pub(crate) fn set_down(&self, is_down: bool) {
-        self.is_down.store(is_down, Ordering::SeqCst);
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        if self.is_down.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("set down by a test".into()));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait::async_trait]
-impl MessageStore for FlakyStore {
-    async fn write_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.write_rows(rows).await
-    }
-
-    async fn write_states(&self, states: Vec<(ChatId, ChatState)>) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.write_states(states).await
-    }
-
-    async fn states(&self, chats: &[ChatId]) -> Result<Vec<Option<ChatState>>, StoreError> {
-        self.check()?;
-        self.inner.states(chats).await
-    }
-
-    async fn header(&self, chat: ChatId) -> Result<Option<ChatHeader>, StoreError> {
-        self.check()?;
-        self.inner.header(chat).await
-    }
-
-    async fn roster(&self, chat: ChatId, at: Position) -> Result<Option<Arc<Roster>>, StoreError> {
-        self.check()?;
-        self.inner.roster(chat, at).await
-    }
-
-    async fn roster_before(&self, chat: ChatId, position: Position) -> Result<Option<Arc<Roster>>, StoreError> {
-        self.check()?;
-        self.inner.roster_before(chat, position).await
-    }
-
-    async fn ids(&self, keys: &[IdKey]) -> Result<Vec<Option<IdRow>>, StoreError> {
-        self.check()?;
-        self.inner.ids(keys).await
-    }
-
-    async fn messages(
-        &self,
-        chat: ChatId,
-        range: SeqRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
-        self.check()?;
-        self.inner.messages(chat, range, order, limit).await
-    }
-
-    async fn changes(&self, chat: ChatId, after: u64, upto: u64, limit: usize) -> Result<Vec<(u64, Seq)>, StoreError> {
-        self.check()?;
-        self.inner.changes(chat, after, upto, limit).await
-    }
-
-    async fn members(&self, chat: ChatId) -> Result<Vec<MemberRow>, StoreError> {
-        self.check()?;
-        self.inner.members(chat).await
-    }
-
-    async fn memberships(&self, user: &UserId, chats: &[ChatId]) -> Result<Vec<Option<MemberRow>>, StoreError> {
-        self.check()?;
-        self.inner.memberships(user, chats).await
-    }
-
-    async fn inbox(&self, user: &UserId) -> Result<Vec<InboxRow>, StoreError> {
-        self.check()?;
-        self.inner.inbox(user).await
-    }
-
-    async fn restore_epoch(&self) -> Result<Uuid, StoreError> {
-        self.inner.restore_epoch().await
     }
 }
