@@ -175,17 +175,18 @@ engines() {
   start_engine redis && suites+=(redis)
   start_engine cassandra && suites+=(cassandra)
   start_engine elasticsearch && suites+=(elasticsearch)
+  # One set of features for all: another would compile everything again.
   local all=kafka,redis,cassandra,elasticsearch
   stage "lints of the engines" cargo clippy -p chat-core --all-targets --features "$all,contract" -- -D warnings
   stage "unit tests of the engines" cargo test -p chat-core --features "$all,contract" --lib -- ${all//,/ }
   local suite
   for suite in "${suites[@]}"; do
-    stage "contract of $suite" cargo test -p chat-core --features "$suite,contract" --test "$suite"
+    stage "contract of $suite" cargo test -p chat-core --features "$all,contract" --test "$suite"
   done
   case " ${suites[*]} " in
     *" redis "*)
-      stage "relay on a Redis Cluster that breaks" cargo test -p chat-core --features redis,contract --test redis_faults \
-        -- --test-threads 2
+      stage "relay on a Redis Cluster that breaks" cargo test -p chat-core --features "$all,contract" \
+        --test redis_faults -- --test-threads 2
       ;;
   esac
   stop_engines

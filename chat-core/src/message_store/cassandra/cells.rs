@@ -173,11 +173,15 @@ pub(super) fn member_of(row: MemberColumns) -> Result<Option<MemberRow>, StoreEr
     }))
 }
 
-pub(super) type InboxColumns = (Uuid, Option<CqlTimestamp>, Option<CqlTimestamp>, Option<i64>);
+pub(super) type InboxColumns =
+    (Uuid, Option<CqlTimestamp>, Option<i64>, Option<CqlTimestamp>, Option<i64>, Option<i64>);
 
 /// Makes an inbox row, `None` while only activity of it has landed.
-pub(super) fn inbox_of((chat, joined_at, left_at, slot): InboxColumns) -> Result<Option<InboxRow>, StoreError> {
+pub(super) fn inbox_of(row: InboxColumns) -> Result<Option<InboxRow>, StoreError> {
+    let (chat, joined_at, joined_ts, left_at, left_ts, slot) = row;
     let Some(joined_at) = joined_at else { return Ok(None) };
+    // By the write timestamps, which differ within a chat: the times may be of one millisecond.
+    let left_at = left_at.filter(|_| left_ts > joined_ts);
     Ok(Some(InboxRow {
         chat_id: ChatId(chat),
         joined_at: time(joined_at)?,

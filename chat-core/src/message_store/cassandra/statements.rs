@@ -63,6 +63,7 @@ statements! {
         muted_until FROM chat_members WHERE chat_id = ?";
     membership: "SELECT user_id, role, joined_at, join_seq, left_seq, delivered_seq, read_seq, active_seq, \
         pushed_seq, muted_until FROM chat_members WHERE chat_id = ? AND user_id = ?";
-    inbox: "SELECT chat_id, joined_at, left_at, active_slot FROM chats_by_user WHERE user_id = ?";
+    inbox: "SELECT chat_id, joined_at, WRITETIME(joined_at), left_at, WRITETIME(left_at), active_slot \
+        FROM chats_by_user WHERE user_id = ?";
     restore_epoch: "SELECT value FROM marks WHERE name = 'restore_epoch'";
 }

@@ -31,14 +31,14 @@ pub async fn provision(config: &ElasticsearchConfig, provision: Provision) -> Re
     let alias = alias(config);
     let indices = client.indices();
     let put = indices.put_index_template(IndicesPutIndexTemplateParts::Name(&alias)).body(template(&alias, provision));
-    accepted(put.request_timeout(WRITE_DEADLINE).send().await.map_err(unreachable_now)?).await?;
+    accepted(put.request_timeout(WRITE_DEADLINE).send().await.map_err(|error| unreachable_now(&error))?).await?;
     if check(&client, &alias).await.is_ok() {
         return Ok(());
     }
     let first = format!("{alias}-000001");
     let body = json!({ "aliases": { &alias: { "is_write_index": true } } });
     let create = indices.create(IndicesCreateParts::Index(&first)).body(body);
-    let answer = create.request_timeout(WRITE_DEADLINE).send().await.map_err(unreachable_now)?;
+    let answer = create.request_timeout(WRITE_DEADLINE).send().await.map_err(|error| unreachable_now(&error))?;
     if answer.status_code() == StatusCode::BAD_REQUEST {
         // Somebody else was faster, or it is refused: what counts is that it is there.
         return check(&client, &alias).await;
@@ -51,7 +51,7 @@ pub(super) async fn check(client: &Elasticsearch, alias: &str) -> Result<(), Ope
     let names = [alias];
     let indices = client.indices();
     let exists = indices.exists_alias(IndicesExistsAliasParts::Name(&names)).request_timeout(WRITE_DEADLINE);
-    let answer = exists.send().await.map_err(unreachable_now)?;
+    let answer = exists.send().await.map_err(|error| unreachable_now(&error))?;
     if answer.status_code() == StatusCode::NOT_FOUND {
         return Err(OpenError::Missing(alias.to_owned()));
     }
@@ -99,9 +99,9 @@ async fn accepted(answer: Response) -> Result<(), OpenError> {
 }
 
 /// Tells all that led to an error: the client's own text leaves out what a certificate lacks.
-fn unreachable_now(error: ::elasticsearch::Error) -> OpenError {
+fn unreachable_now(error: &::elasticsearch::Error) -> OpenError {
     let mut told = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         told = format!("{told}: {error}");
         cause = error.source();
