@@ -1,4 +1,4 @@
-//! Cassandra, or ScyllaDB, as the engine of the message store: the session, its deadlines and bounds.
+//! Cassandra, or ScyllaDB, as the engine of the message store and the store of users: the session, its deadlines and bounds.
 //!
 //! Reads and writes are prepared, token-aware and at `LOCAL_QUORUM` in one datacenter. Every statement is idempotent,
 //! because its write timestamp is a value of it, so the driver may repeat one on another node.
@@ -27,12 +27,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::CassandraConfig;
-use crate::message_log::Position;
 use crate::message_store::StoreError;
 
 mod schema;
+mod statements;
+pub(crate) mod values;
 
 pub use schema::{Provision, provision};
+pub(crate) use statements::statements;
 
 /// The ports' deadline for every call.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -221,36 +223,6 @@ pub(crate) fn unavailable(error: impl fmt::Display) -> StoreError {
 
 pub(crate) fn unreadable(error: impl fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
-}
-
-/// Returns a number as the engine keeps it: 63 bits are enough for any that is real.
-pub(crate) fn long(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Returns a number of the engine, which keeps none below 0.
-pub(crate) fn number(long: i64) -> Result<u64, StoreError> {
-    u64::try_from(long).map_err(unreadable)
-}
-
-/// Encodes a position so that its bytes compare as positions do.
-pub(crate) fn position_bytes(position: Position) -> Vec<u8> {
-    let Position { epoch, partition, offset } = position;
-    [&epoch.to_be_bytes()[..], &partition.to_be_bytes(), &offset.to_be_bytes()].concat()
-}
-
-/// Decodes what [`position_bytes`] made.
-pub(crate) fn position_of(bytes: &[u8]) -> Result<Position, StoreError> {
-    let bytes: [u8; 16] = bytes.try_into().map_err(unreadable)?;
-    let all = u128::from_be_bytes(bytes).to_be_bytes();
-    let (epoch, rest) = all.split_first_chunk::<4>().unwrap_or_else(|| unreachable!("16 bytes"));
-    let (partition, rest) = rest.split_first_chunk::<4>().unwrap_or_else(|| unreachable!("12 bytes"));
-    let offset = rest.first_chunk::<8>().unwrap_or_else(|| unreachable!("8 bytes"));
-    Ok(Position {
-        epoch: u32::from_be_bytes(*epoch),
-        partition: u32::from_be_bytes(*partition),
-        offset: u64::from_be_bytes(*offset),
-    })
 }
 
 async fn read(path: &std::path::Path) -> Result<String, OpenError> {

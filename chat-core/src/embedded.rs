@@ -27,7 +27,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::message_log::embedded::{EmbeddedLog, Retention};
-use crate::message_store::embedded::{EmbeddedStore, Kept};
+use crate::message_store::Kept;
+use crate::message_store::embedded::EmbeddedStore;
 use crate::user_store::embedded::EmbeddedUserStore;
 
 mod directory;

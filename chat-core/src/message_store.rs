@@ -36,11 +36,13 @@ pub mod cassandra;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
+mod kept;
 pub mod memory;
 pub mod roster;
 pub mod row;
 pub mod tables;
 
+pub use kept::Kept;
 pub use roster::{Roster, RosterMember};
 pub use row::{ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, Row, StoredMessage};
 

@@ -23,6 +23,8 @@ use crate::message_log::Position;
 use crate::message_store::StoreError;
 use crate::push::Platform;
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;

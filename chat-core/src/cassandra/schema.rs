@@ -12,7 +12,7 @@ use super::{Cassandra, OPENING, OpenError, unreachable_now};
 use crate::config::CassandraConfig;
 
 /// The migrations in their order; the first has number 1.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_messages.cql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_messages.cql"), include_str!("migrations/0002_users.cql")];
 
 /// What keeps the schema's own records, made before any migration.
 const RECORDS: [&str; 2] = [

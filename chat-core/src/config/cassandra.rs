@@ -14,6 +14,9 @@ pub struct CassandraConfig {
     pub keyspace: String,
     /// The datacenter that reads and writes go to; the same one for every sequencer.
     pub local_datacenter: String,
+    /// Age at which messages leave the store, in seconds. Absent or 0: they are kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_age_seconds: Option<u64>,
     /// Name and password. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<CassandraAuth>,

@@ -2,7 +2,8 @@
 //!
 //! The merge is the engine's own: of two writes to a cell the higher timestamp holds. Of two with one timestamp it
 //! keeps the value whose bytes are greater, so a state cell begins with the complement of its position. A max register
-//! is written with its value as its timestamp. Nothing is ever set to null: what a write does not concern is unset, and
+//! is written with its value as its timestamp. Where messages age out, their cells have a time to live from when they
+//! were written, so none goes before its age, and reads leave out what is older. Nothing is ever set to null: what a write does not concern is unset, and
 //! what it empties gets an empty text.
 
 use std::sync::Arc;
@@ -12,12 +13,11 @@ use scylla::value::CqlTimestamp;
 use uuid::Uuid;
 
 use super::{
-    ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, MessageStore, Order, Roster, Row, SeqRange, StoreError,
-    StoredMessage,
+    ChatHeader, ChatState, IdKey, IdRow, InboxRow, Kept, MemberRow, MessageStore, Order, Roster, Row, SeqRange,
+    StoreError, StoredMessage,
 };
-use crate::cassandra::{
-    Cassandra, OpenError, each, long, number, position_bytes, position_of, unavailable, unreadable, within,
-};
+use crate::cassandra::values::{long, number, position_bytes, time};
+use crate::cassandra::{Cassandra, OpenError, each, unavailable, unreadable, within};
 use crate::clock::Time;
 use crate::id::{ChatId, Rev, Seq, UserId};
 use crate::message_log::Position;
@@ -31,6 +31,9 @@ mod write;
 use flights::Flights;
 use statements::Statements;
 
+/// The longest time to live that the engine takes, in seconds: 20 years.
+const LONGEST_TTL: i32 = 630_720_000;
+
 /// Messages, and changes, of one partition.
 const BUCKET: u64 = 10_000;
 
@@ -42,13 +45,21 @@ pub struct CassandraStore {
     cassandra: Cassandra,
     statements: Arc<Statements>,
     pages: Arc<Flights<(ChatId, SeqRange, bool, usize), Page>>,
+    kept: Option<Kept>,
+    /// Time to live of the cells of messages, in seconds; 0 is for ever.
+    ttl: i32,
 }
 
 impl CassandraStore {
-    /// Prepares the statements of the store.
-    pub async fn open(cassandra: Cassandra) -> Result<Self, OpenError> {
+    /// Prepares the statements of the store. `kept` says how long messages are kept; `None` is for ever. A new age holds
+    /// at once for what is read, and for what is written from then on: what was written with a shorter one goes with it.
+    pub async fn open(cassandra: Cassandra, kept: Option<Kept>) -> Result<Self, OpenError> {
         let statements = Arc::new(Statements::prepare(&cassandra).await?);
-        Ok(Self { cassandra, statements, pages: Arc::default() })
+        let ttl = kept.as_ref().map_or(0, |kept| {
+            let seconds = kept.age().as_secs() + u64::from(kept.age().subsec_nanos() > 0);
+            i32::try_from(seconds).unwrap_or(LONGEST_TTL).min(LONGEST_TTL)
+        });
+        Ok(Self { cassandra, statements, pages: Arc::default(), kept, ttl })
     }
 
     async fn state(&self, chat: ChatId) -> Result<Option<ChatState>, StoreError> {
@@ -63,10 +74,10 @@ impl CassandraStore {
     }
 
     /// Reads messages bucket by bucket. An empty bucket is the end of what there is, or so old that its rows are gone:
-    /// the state cell, read then, bounds the search.
+    /// the state cell, read then, bounds the search, and so does the first message that has not aged out.
     async fn page(&self, chat: ChatId, range: SeqRange, order: Order, limit: usize) -> Page {
         let SeqRange { mut after, mut upto } = range;
-        let (mut found, mut bounded) = (Vec::new(), false);
+        let (mut found, mut bounded, since) = (Vec::new(), false, self.kept_since());
         while after < upto && found.len() < limit {
             let bucket = match order {
                 Order::OldestFirst => bucket_of(after + 1),
@@ -78,10 +89,17 @@ impl CassandraStore {
                 Order::OldestFirst => &self.statements.messages_oldest_first,
                 Order::NewestFirst => &self.statements.messages_newest_first,
             };
-            let keep = |row| cells::message_of(chat, row);
+            let keep = |row| {
+                let message = cells::message_of(chat, row)?;
+                Ok(message.filter(|stored| stored.message.created_at >= since))
+            };
             let rows = self.cassandra.rows(statement, values, limit - found.len(), keep).await?;
             if rows.is_empty() && !bounded {
-                upto = upto.min(self.state(chat).await?.map_or(0, |state| state.seq));
+                let head = self.state(chat).await?.map_or(0, |state| state.seq);
+                upto = upto.min(head);
+                if order == Order::OldestFirst {
+                    after = after.max(self.first(chat, head).await?.saturating_sub(1));
+                }
                 bounded = true;
                 continue;
             }
@@ -96,6 +114,27 @@ impl CassandraStore {
         }
         Ok(Arc::new(found))
     }
+
+    /// Finds the first message that has not aged out by halving: what is kept is always the end of a chat.
+    async fn first(&self, chat: ChatId, head: Seq) -> Result<Seq, StoreError> {
+        if self.kept.is_none() {
+            return Ok(1);
+        }
+        let since = self.kept_since();
+        let (mut low, mut high) = (1, head + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let values = (chat.0, long(bucket_of(middle)), long(middle));
+            let row: Option<(Option<CqlTimestamp>,)> = self.cassandra.row(&self.statements.created, values).await?;
+            let created_at = row.and_then(|(created_at,)| created_at).map(time).transpose()?;
+            if created_at.is_some_and(|created_at| created_at >= since) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
 }
 
 fn bucket_of(number: u64) -> u64 {
@@ -106,14 +145,6 @@ fn bucket_of(number: u64) -> u64 {
 fn day_of(id: Uuid) -> i64 {
     let millis = id.as_u128() >> 80;
     i64::try_from(millis / 86_400_000).unwrap_or_else(|_| unreachable!("48 bits"))
-}
-
-fn moment(time: Time) -> CqlTimestamp {
-    CqlTimestamp(long(time.millis()))
-}
-
-fn time(moment: CqlTimestamp) -> Result<Time, StoreError> {
-    number(moment.0).map(Time::from_millis)
 }
 
 #[async_trait]
@@ -168,6 +199,14 @@ impl MessageStore for CassandraStore {
         let key = (chat, range, order == Order::OldestFirst, limit);
         let page = within(async { self.pages.join(key, read).await }).await?;
         Ok(Arc::unwrap_or_clone(page))
+    }
+
+    fn kept_since(&self) -> Time {
+        self.kept.as_ref().map_or_else(Time::default, Kept::since)
+    }
+
+    async fn first_seq(&self, chat: ChatId, head: Seq) -> Result<Seq, StoreError> {
+        within(self.first(chat, head)).await
     }
 
     async fn changes(&self, chat: ChatId, after: Rev, upto: Rev, limit: usize) -> Result<Vec<(Rev, Seq)>, StoreError> {

@@ -6,6 +6,8 @@
 //! async fn make() -> (Arc<dyn MessageStore>, impl Sized) { … } // the second value lives as long as the test
 //! chat_core::message_store_contract!(make);
 //! ```
+//!
+//! A store whose messages age out passes [`messages_age_out_oldest_first`] too.
 #![expect(clippy::missing_panics_doc, reason = "a check panics where the contract is broken; that is its answer")]
 
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use crate::frame::{Attachment, ContentType, Message, Meta, Role};
 use crate::id::{ChatId, MessageId, Rev, Seq, UserId};
 use crate::message_log::Position;
 
+mod ages;
 mod cells;
 mod reads;
 
+pub use ages::*;
 pub use cells::*;
 pub use reads::*;
 

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::tables::{RowKey, Scan, StoredRow};
 use super::{
-    ChatHeader, ChatState, IdKey, IdRow, InboxRow, MemberRow, MessageStore, Order, Roster, Row, SeqRange, StoreError,
-    StoredMessage,
+    ChatHeader, ChatState, IdKey, IdRow, InboxRow, Kept, MemberRow, MessageStore, Order, Roster, Row, SeqRange,
+    StoreError, StoredMessage,
 };
 use crate::clock::Time;
 use crate::embedded::{Engine, Worker};
@@ -23,7 +23,6 @@ use crate::message_log::Position;
 mod retention;
 mod writer;
 
-pub(crate) use retention::Kept;
 use retention::Sweeper;
 use writer::{Command, Writer, Writes};
 

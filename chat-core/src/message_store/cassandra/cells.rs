@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{number, position_bytes, position_of, time, unreadable};
+use crate::cassandra::unreadable;
+use crate::cassandra::values::{number, of_word, position_bytes, position_of, time};
 use crate::frame::Message;
 use crate::id::{ChatId, MessageId, UserId};
 use crate::message_store::{ChatHeader, ChatState, IdRow, InboxRow, MemberRow, Roster, StoreError, StoredMessage};
@@ -26,18 +27,6 @@ pub(super) fn state_cell(state: &ChatState) -> Vec<u8> {
 pub(super) fn state_of(cell: &[u8]) -> Result<ChatState, StoreError> {
     let json = cell.get(POSITION..).ok_or_else(|| unreadable("a state cell is too short"))?;
     serde_json::from_slice(json).map_err(unreadable)
-}
-
-/// Encodes an enumeration as the word that the wire has for it.
-pub(super) fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => unreachable!("it is one word"),
-    }
-}
-
-fn of_word<T: DeserializeOwned>(word: String) -> Result<T, StoreError> {
-    serde_json::from_value(serde_json::Value::String(word)).map_err(unreadable)
 }
 
 /// Encodes as JSON; absent is the empty text.

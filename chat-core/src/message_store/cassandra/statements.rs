@@ -1,25 +1,6 @@
 //! The statements of the store, prepared once.
 
-use scylla::statement::prepared::PreparedStatement;
-
-use crate::cassandra::{Cassandra, OpenError};
-
-macro_rules! statements {
-    ($($name:ident: $cql:expr;)+) => {
-        /// Every statement of the store.
-        #[derive(Debug)]
-        pub(super) struct Statements {
-            $(pub(super) $name: PreparedStatement,)+
-        }
-
-        impl Statements {
-            /// Prepares all of them.
-            pub(super) async fn prepare(cassandra: &Cassandra) -> Result<Self, OpenError> {
-                Ok(Self { $($name: cassandra.prepare($cql).await?,)+ })
-            }
-        }
-    };
-}
+use crate::cassandra::statements;
 
 statements! {
     put_state: "UPDATE chats USING TIMESTAMP ? SET state = ? WHERE chat_id = ?";
@@ -28,11 +9,11 @@ statements! {
     put_name: "UPDATE chats USING TIMESTAMP ? SET name = ? WHERE chat_id = ?";
     put_roster: "INSERT INTO rosters (chat_id, at, members) VALUES (?, ?, ?)";
     put_message: "INSERT INTO messages (chat_id, bucket, seq, position, message_id, sender_id, type, content, \
-        attachment, meta, system, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
-    edit_message: "UPDATE messages USING TIMESTAMP ? SET content = ?, meta = ?, edited_at = ?, rev = ? \
+        attachment, meta, system, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+    edit_message: "UPDATE messages USING TIMESTAMP ? AND TTL ? SET content = ?, meta = ?, edited_at = ?, rev = ? \
         WHERE chat_id = ? AND bucket = ? AND seq = ?";
-    delete_message: "UPDATE messages USING TIMESTAMP ? SET content = '', meta = '', attachment = '', deleted_at = ?, \
-        deleted_position = ?, rev = ? WHERE chat_id = ? AND bucket = ? AND seq = ?";
+    delete_message: "UPDATE messages USING TIMESTAMP ? AND TTL ? SET content = '', meta = '', attachment = '', \
+        deleted_at = ?, deleted_position = ?, rev = ? WHERE chat_id = ? AND bucket = ? AND seq = ?";
     put_id: "INSERT INTO message_ids (chat_id, day, id, sender_id, seq, rev, position) VALUES (?, ?, ?, ?, ?, ?, ?) \
         USING TIMESTAMP ?";
     put_change: "INSERT INTO changes (chat_id, bucket, rev, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
@@ -58,6 +39,7 @@ statements! {
     messages_oldest_first: "SELECT seq, position, writetime(position), message_id, sender_id, type, content, \
         attachment, meta, system, created_at, edited_at, deleted_at, deleted_position, rev FROM messages \
         WHERE chat_id = ? AND bucket = ? AND seq > ? AND seq <= ? ORDER BY seq ASC";
+    created: "SELECT created_at FROM messages WHERE chat_id = ? AND bucket = ? AND seq = ?";
     changes: "SELECT rev, seq FROM changes WHERE chat_id = ? AND bucket = ? AND rev > ? AND rev <= ?";
     members: "SELECT user_id, role, joined_at, join_seq, left_seq, delivered_seq, read_seq, active_seq, pushed_seq, \
         muted_until FROM chat_members WHERE chat_id = ?";

@@ -3,7 +3,8 @@
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::MaybeUnset;
 
-use super::{CassandraStore, bucket_of, cells, day_of, long, moment, position_bytes};
+use super::{CassandraStore, bucket_of, cells, day_of};
+use crate::cassandra::values::{long, moment, position_bytes, word};
 use crate::clock::Time;
 use crate::frame::Message;
 use crate::id::{ChatId, UserId};
@@ -20,8 +21,7 @@ impl CassandraStore {
         let (cassandra, statements) = (&self.cassandra, &*self.statements);
         match row {
             Row::Chat { chat_id, ts, header } => {
-                let (chat_type, name) =
-                    (cells::word(&header.chat_type), MaybeUnset::from_option(header.name.as_deref()));
+                let (chat_type, name) = (word(&header.chat_type), MaybeUnset::from_option(header.name.as_deref()));
                 let (at, by) = (moment(header.created_at), header.created_by.as_str());
                 cassandra.execute(&statements.put_chat, (chat_id.0, chat_type, name, at, by, long(*ts))).await
             }
@@ -35,12 +35,14 @@ impl CassandraStore {
             Row::Message { ts, position, message } => self.create(*ts, *position, message).await,
             Row::Edit { chat_id, seq, ts, rev, content, meta, edited_at } => {
                 let (meta, at, rev) = (cells::json(meta.as_ref()), moment(*edited_at), long(*rev));
-                let values = (long(*ts), content, meta, at, rev, chat_id.0, long(bucket_of(*seq)), long(*seq));
+                let (ts, bucket) = (long(*ts), long(bucket_of(*seq)));
+                let values = (ts, self.ttl, content, meta, at, rev, chat_id.0, bucket, long(*seq));
                 cassandra.execute(&statements.edit_message, values).await
             }
             Row::Delete { chat_id, seq, ts, rev, deleted_at, position } => {
                 let (at, position, rev) = (moment(*deleted_at), position_bytes(*position), long(*rev));
-                let values = (long(*ts), at, position, rev, chat_id.0, long(bucket_of(*seq)), long(*seq));
+                let (ts, bucket) = (long(*ts), long(bucket_of(*seq)));
+                let values = (ts, self.ttl, at, position, rev, chat_id.0, bucket, long(*seq));
                 cassandra.execute(&statements.delete_message, values).await
             }
             Row::Id { key, row } => {
@@ -57,7 +59,7 @@ impl CassandraStore {
                 let at = MaybeUnset::from_option(joined.map(|(at, _)| moment(at)));
                 let seq = MaybeUnset::from_option(joined.map(|(_, seq)| long(seq)));
                 let left = MaybeUnset::from_option(left_seq.map(long));
-                let values = (long(*ts), cells::word(role), at, seq, left, chat_id.0, user.as_str());
+                let values = (long(*ts), word(role), at, seq, left, chat_id.0, user.as_str());
                 cassandra.execute(&statements.put_member, values).await
             }
             Row::Cursor { chat_id, user, delivered, read } => {
@@ -107,13 +109,14 @@ impl CassandraStore {
             position_bytes(position),
             message_id.0,
             sender.as_str(),
-            cells::word(content_type),
+            word(content_type),
             content,
             MaybeUnset::from_option(attachment.as_ref().map(|attachment| cells::json(Some(attachment)))),
             MaybeUnset::from_option(meta.as_ref().map(|meta| cells::json(Some(meta)))),
             MaybeUnset::from_option(system.as_ref().map(|system| cells::json(Some(system)))),
             moment(*created_at),
             long(ts),
+            self.ttl,
         );
         self.cassandra.execute(&self.statements.put_message, values).await
     }

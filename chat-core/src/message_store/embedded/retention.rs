@@ -10,34 +10,15 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::unavailable;
-use crate::clock::{Clock, Time};
+use crate::clock::Time;
 use crate::embedded::Engine;
 use crate::id::{ChatId, Seq};
-use crate::message_store::StoreError;
 use crate::message_store::tables::{RowKey, StoredRow};
+use crate::message_store::{Kept, StoreError};
 
-/// How long messages are kept.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    age: Duration,
-    clock: Arc<dyn Clock>,
-}
-
-impl Kept {
-    pub(crate) fn new(age: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { age, clock }
-    }
-
-    /// Returns since when.
-    pub(super) fn since(&self) -> Time {
-        let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
-        Time::from_millis(self.clock.now().millis().saturating_sub(age))
-    }
-
-    /// Returns the time between two sweeps: a tenth of the age, at least a second, at most an hour.
-    fn pause(&self) -> Duration {
-        (self.age / 10).clamp(Duration::from_secs(1), Duration::from_hours(1))
-    }
+/// Returns the time between two sweeps: a tenth of the age, at least a second, at most an hour.
+fn pause_of(kept: &Kept) -> Duration {
+    (kept.age() / 10).clamp(Duration::from_secs(1), Duration::from_hours(1))
 }
 
 /// Rows that one step looks at, at most: the store's writer takes its turn in between.
@@ -54,7 +35,7 @@ impl Sweeper {
     pub(super) fn spawn(engine: Arc<Engine>, kept: Kept) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("store-sweeper".to_owned()).spawn(move || {
-            let pause = kept.pause();
+            let pause = pause_of(&kept);
             let mut next = None;
             while stopped.recv_timeout(if next.is_some() { Duration::ZERO } else { pause })
                 == Err(RecvTimeoutError::Timeout)

@@ -80,6 +80,14 @@ async fn an_unreadable_row_is_an_error_of_its_own() {
 }
 
 #[tokio::test]
+async fn messages_age_out_oldest_first() {
+    let (dir, clock, age) = (tempfile::tempdir().unwrap(), ManualClock::default(), Duration::from_mins(10));
+    let options = EmbeddedOptions { message_age: Some(age), ..EmbeddedOptions::default() };
+    let store = EmbeddedDb::open(dir.path(), Arc::new(clock.clone()), &options).unwrap().store;
+    crate::message_store::contract::messages_age_out_oldest_first(store, clock, age).await;
+}
+
+#[tokio::test]
 async fn messages_age_out_oldest_first_and_their_rows_go() {
     const AGE: u64 = 60_000;
     let start = Time::from_millis(1_764_000_000_000);
