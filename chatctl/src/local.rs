@@ -74,6 +74,10 @@ pub(crate) struct LocalArgs {
     /// Directory of the data, the token key and the control socket; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
+    /// Directory of the Secrets that the manifest names, each a directory of its keys, as a pod has them mounted. Absent:
+    /// the stack makes a key of its own.
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
     /// Port of the front door; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -139,6 +143,7 @@ async fn serve(
         front_door: door,
         gateways: args.gateways.map(usize::from),
         key_file: data.key_file(),
+        secrets: args.secrets.as_deref(),
         admin_token_file: data.admin_token_file()?,
     };
     let settings = Settings::new(&cluster.spec, &choices);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_core::config::{
     Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, OtlpConfig, Rate, Verifier as VerifierConfig,
 };
-use operator::crd::{self, AutoscalingMode, ChatClusterSpec, Gateways, PushContent, Verifier};
+use operator::crd::{self, AutoscalingMode, ChatClusterSpec, Gateways, PushContent, SecretKeyRef, Verifier};
 use operator::scaling::Rules;
 use serde::Serialize;
 
@@ -30,8 +30,10 @@ pub(crate) struct Choices<'a> {
     pub(crate) front_door: SocketAddr,
     /// Number of gateways, if it is not the manifest's.
     pub(crate) gateways: Option<usize>,
-    /// The key of the tokens, in place of every Secret.
+    /// The key of the tokens, in place of every Secret that is not there.
     pub(crate) key_file: PathBuf,
+    /// Where the Secrets are that the manifest names, each a directory of its keys.
+    pub(crate) secrets: Option<&'a Path>,
     /// The bearer token of the admin ports.
     pub(crate) admin_token_file: PathBuf,
 }
@@ -78,11 +80,11 @@ impl Settings {
             gateways: choices.gateways.unwrap_or(wanted).max(1),
             scaling: scaling(&spec.gateways, choices),
             template: template(&spec.gateways, choices),
-            claims: claims(&spec.gateways.auth.verifiers),
+            claims: claims(&spec.gateways.auth.verifiers, choices),
             search: spec.search_enabled(),
             push: spec.push.is_enabled().then_some(spec.push.content),
             message_age: spec.retention.messages(),
-            traces: spec.telemetry.otlp.as_ref().map(traces),
+            traces: spec.telemetry.otlp.as_ref().map(|otlp| traces(otlp, choices)),
             replaced: replaced(spec, choices),
             warnings: warnings(spec, choices),
         }
@@ -94,8 +96,12 @@ impl Settings {
     }
 }
 
-fn traces(otlp: &crd::Otlp) -> OtlpConfig {
-    OtlpConfig { endpoint: otlp.endpoint.clone(), headers_file: None, sample_ratio: otlp.sample_ratio() }
+fn traces(otlp: &crd::Otlp, choices: &Choices<'_>) -> OtlpConfig {
+    OtlpConfig {
+        endpoint: otlp.endpoint.clone(),
+        headers_file: otlp.headers_secret_ref.as_ref().and_then(|headers| secret(choices, headers, "headers")),
+        sample_ratio: otlp.sample_ratio(),
+    }
 }
 
 /// A number that somebody else writes is written by nobody here.
@@ -113,7 +119,7 @@ fn template(gateways: &Gateways, choices: &Choices<'_>) -> GatewayConfig {
         max_connections: size(gateways.max_connections()),
         allowed_origins: gateways.allowed_origins(),
         insecure_attachments: true,
-        auth: auth(&gateways.auth.verifiers, &choices.key_file),
+        auth: auth(&gateways.auth.verifiers, choices),
         limits: limits(&gateways.limits),
         drain: DrainConfig {
             deadline_seconds: gateways.drain.deadline().as_secs(),
@@ -129,8 +135,13 @@ fn size(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn auth(verifiers: &[Verifier], key_file: &Path) -> AuthConfig {
-    let local_key = KeySource::Hs256File(key_file.to_owned());
+/// Returns the file of a key of a Secret, where Secrets are there.
+fn secret(choices: &Choices<'_>, reference: &SecretKeyRef, default: &str) -> Option<PathBuf> {
+    choices.secrets.map(|secrets| secrets.join(&reference.name).join(reference.key_or(default)))
+}
+
+fn auth(verifiers: &[Verifier], choices: &Choices<'_>) -> AuthConfig {
+    let local_key = KeySource::Hs256File(choices.key_file.clone());
     if verifiers.is_empty() {
         let verifier = VerifierConfig {
             name: "local".to_owned(),
@@ -150,9 +161,15 @@ fn auth(verifiers: &[Verifier], key_file: &Path) -> AuthConfig {
         issuer: verifier.issuer.clone(),
         audience: verifier.audience.clone(),
         leeway_seconds: verifier.leeway().as_secs(),
-        keys: match &verifier.jwks {
-            Some(jwks) => KeySource::Jwks { url: jwks.url.clone(), ca_file: None },
-            None => local_key.clone(),
+        keys: match (&verifier.jwks, &verifier.hs256) {
+            (Some(jwks), _) => KeySource::Jwks {
+                url: jwks.url.clone(),
+                ca_file: jwks.ca_secret_ref.as_ref().and_then(|authority| secret(choices, authority, "ca.crt")),
+            },
+            (None, shared) => shared
+                .as_ref()
+                .and_then(|shared| secret(choices, &shared.secret_ref, "key"))
+                .map_or_else(|| local_key.clone(), KeySource::Hs256File),
         },
     };
     AuthConfig { verifiers: verifiers.iter().map(verifier).collect() }
@@ -171,9 +188,12 @@ fn algorithm(algorithm: crd::Algorithm) -> Algorithm {
 }
 
 /// Returns what the first verifier with the local key asks of a token.
-fn claims(verifiers: &[Verifier]) -> Option<Claims> {
+fn claims(verifiers: &[Verifier], choices: &Choices<'_>) -> Option<Claims> {
     if verifiers.is_empty() {
         return Some(Claims::default());
+    }
+    if choices.secrets.is_some() {
+        return None;
     }
     verifiers.iter().find(|verifier| verifier.hs256.is_some()).map(|verifier| Claims {
         user_claim: verifier.user_claim().to_owned(),
@@ -210,7 +230,8 @@ fn replaced(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<Replacement> {
     let key = choices.key_file.display();
     let redis = spec.redis.as_ref();
     let gateways = &spec.gateways;
-    let secrets = gateways.auth.verifiers.iter().filter(|verifier| verifier.hs256.is_some());
+    let shared = gateways.auth.verifiers.iter().filter(|verifier| verifier.hs256.is_some());
+    let absent = choices.secrets.is_none();
 
     let mut list = Vec::new();
     let mut add = |given: bool, part: &str, by: &dyn Display| {
@@ -219,7 +240,7 @@ fn replaced(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<Replacement> {
         }
     };
     let headers = spec.telemetry.otlp.as_ref().is_some_and(|otlp| otlp.headers_secret_ref.is_some());
-    add(headers, "telemetry.otlp.headersSecretRef", &"no headers");
+    add(headers && absent, "telemetry.otlp.headersSecretRef", &"no headers");
     add(spec.is_embedded(), "engines.embedded", &format!("this process and {dir}"));
     add(redis.is_some_and(|redis| redis.external.is_some()), "redis.external", &"relay and presence in this process");
     add(redis.is_some_and(|redis| redis.external.is_none()), "redis.managed", &"relay and presence in this process");
@@ -231,8 +252,8 @@ fn replaced(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<Replacement> {
     add(gateways.http_route.is_some(), "gateways.httpRoute", &format!("the front door {door}"));
     add(gateways.ingress.is_some(), "gateways.ingress", &format!("the front door {door}"));
     add(gateways.tls.is_some(), "gateways.tls", &"plain http");
-    for verifier in secrets {
-        add(true, &format!("gateways.auth.verifiers[{}].hs256", verifier.name), &format!("the key in {key}"));
+    for verifier in shared {
+        add(absent, &format!("gateways.auth.verifiers[{}].hs256", verifier.name), &format!("the key in {key}"));
     }
     let admin = choices.admin_token_file.display();
     add(gateways.admin_token_secret_ref.is_some(), "gateways.adminTokenSecretRef", &format!("the token in {admin}"));
@@ -258,7 +279,7 @@ fn warnings(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<String> {
         list.push("the manifest asks for no gateway; one is started".to_owned());
     }
     for verifier in &spec.gateways.auth.verifiers {
-        if verifier.jwks.as_ref().is_some_and(|jwks| jwks.ca_secret_ref.is_some()) {
+        if choices.secrets.is_none() && verifier.jwks.as_ref().is_some_and(|jwks| jwks.ca_secret_ref.is_some()) {
             list.push(format!(
                 "gateways.auth.verifiers[{}].jwks.caSecretRef names a Secret, which is not here; \
                  only public authorities are trusted",
@@ -266,7 +287,7 @@ fn warnings(spec: &ChatClusterSpec, choices: &Choices<'_>) -> Vec<String> {
             ));
         }
     }
-    if claims(&spec.gateways.auth.verifiers).is_none() {
+    if choices.secrets.is_none() && claims(&spec.gateways.auth.verifiers, choices).is_none() {
         list.push(
             "every verifier takes its keys by JWKS, so tokens come from there; `chatctl token` makes none".to_owned(),
         );

@@ -24,6 +24,7 @@ fn fleet(dir: &Path) -> (Arc<Fleet>, std::sync::Weak<MemoryStore>) {
         front_door: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         gateways: Some(1),
         key_file: data.key_file(),
+        secrets: None,
         admin_token_file: data.admin_token_file().unwrap(),
     };
     let settings = Settings::new(&operator::manifest::parse(MANIFEST).unwrap().spec, &choices);

@@ -43,6 +43,7 @@ fn choices(gateways: Option<usize>, listen: &str) -> Choices<'static> {
         front_door: SocketAddr::new(listen.parse().unwrap(), 8080),
         gateways,
         key_file: "./.chatcluster/jwt.key".into(),
+        secrets: None,
         admin_token_file: "./.chatcluster/admin.token".into(),
     }
 }
@@ -91,6 +92,21 @@ fn a_secret_becomes_the_local_key_and_a_key_set_stays() {
     assert_eq!(verifiers[1].keys, KeySource::Hs256File("./.chatcluster/jwt.key".into()));
     let claims = Claims { user_claim: "uid".into(), issuer: Some("us".into()), audience: Some("chat".into()) };
     assert_eq!(settings.claims, Some(claims), "a local token must be taken");
+}
+
+#[test]
+fn secrets_that_are_there_are_read_and_no_token_is_made_here() {
+    let choices = Choices { secrets: Some(Path::new("/secrets")), ..choices(None, "0.0.0.0") };
+    let settings = settings(EXTERNAL, &choices);
+    let verifiers = settings.gateway("gateway-0").auth.verifiers;
+    let ca_file = Some("/secrets/ca/ca.crt".into());
+    assert_eq!(verifiers[0].keys, KeySource::Jwks { url: "https://id.example.com/keys".into(), ca_file });
+    assert_eq!(verifiers[1].keys, KeySource::Hs256File("/secrets/jwt/key".into()));
+    assert_eq!(settings.claims, None);
+    let replaced = |part: &str| settings.replaced.iter().any(|replacement| replacement.part.contains(part));
+    assert!(!replaced("verifiers") && !replaced("headers"), "{:?}", settings.replaced);
+    assert_eq!(settings.traces.unwrap().headers_file, Some("/secrets/otlp/headers".into()));
+    assert!(settings.warnings.iter().all(|warning| !warning.contains("JWKS")), "{:?}", settings.warnings);
 }
 
 #[test]
