@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # The tests of ChatCluster. Without an argument: what CI runs. With a level: that level whole. See CONTRIBUTING.md.
 #
-#   tests/run.sh                 unit, local and browser
+#   tests/run.sh                 unit, local and browser; of operator a smoke, where an API server is built already
 #   tests/run.sh unit            format, lints, documents, unit tests, properties, simulation, model check; clients too
 #   tests/run.sh clients         the part of unit that is in clients/
 #   tests/run.sh local           black-box suites against a release build of `chatctl local`
 #   tests/run.sh browser         the demo page of that build in headless Chromium
 #   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra, Elasticsearch
+#   tests/run.sh operator        the operator against a real API server; needs Go to build that once
 #   tests/run.sh --full          every level, simulations and faults repeated more often
 #
 # Builds and tools are cached outside the tree, in $CHAT_CACHE (default ~/.cache/chatcluster). CHATCTL names a build to
 # test in place of one from these sources. With CI=true a missing need is a failure; otherwise it is told and counted
-# as skipped. KEEP_ENGINES=1 leaves the servers of `engines` running for the next run. The last line is
+# as skipped. KEEP_ENGINES=1 leaves the servers of `engines` and `operator` running for the next run. The last line is
 # `N passed, N failed, N skipped`.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -192,23 +193,66 @@ engines() {
   stop_engines
 }
 
+stop_api_server() {
+  trap 'rm -f "$log"' EXIT
+  [ -n "${KEEP_ENGINES:-}" ] || tests/kubernetes/down.sh
+}
+
+# operator_suites [TEST...]: a real API server without nodes, and the operator as a process with the rights it asks for.
+operator_suites() {
+  local begun=$SECONDS status=0
+  say "API server"
+  trap 'stop_api_server; rm -f "$log"' EXIT
+  tests/kubernetes/up.sh >"$log" || status=$?
+  if [ "$status" -ne 0 ]; then
+    if [ "$status" -eq 77 ]; then missing "what an API server is built of" operator; else failed=$((failed + 1)); fi
+    stop_api_server
+    return
+  fi
+  # shellcheck disable=SC1090
+  . "$log"
+  printf '%s\n' "-- API server: ok after $((SECONDS - begun)) s"
+  # The features of the unit tests beside those of the suites: others would compile everything again.
+  local suites=(--workspace --features chatctl/cluster,tests/operator)
+  stage "lints of the operator's suites" cargo clippy "${suites[@]}" --test operator -- -D warnings
+  # A test of the operator's own is built for the program that comes with it.
+  stage "build of the operator" cargo test "${suites[@]}" --test generated --no-run
+  export CHAT_OPERATOR="$CARGO_TARGET_DIR/debug/chat-operator"
+  stage "the operator and its API server" cargo test "${suites[@]}" --test operator -- \
+    --test-threads "${TEST_THREADS:-4}" "$@"
+  stop_api_server
+}
+
+# operator_smoke: the part of it that takes seconds, where an API server is built; to build one takes minutes.
+operator_smoke() {
+  if [ -x "$cache/kubernetes/bin/kube-apiserver" ] && [ -x "$cache/kubernetes/bin/kube-controller-manager" ]; then
+    operator_suites convergence::six_lines definition::what_may_not_change
+  else
+    say "the smoke of operator is left out: no API server is built yet, which \`tests/run.sh operator\` does"
+    skipped=$((skipped + 1))
+  fi
+}
+
 case "${1:-}" in
   "")
     unit
     local_suites
     browser
+    operator_smoke
     ;;
   unit | clients | browser | engines) "$1" ;;
   local) local_suites ;;
+  operator) operator_suites ;;
   --full)
     export KILLS="${KILLS:-60}" SIM_SEEDS="${SIM_SEEDS:-4096}"
     unit
     local_suites
     browser
     engines
+    operator_suites
     ;;
   *)
-    sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac

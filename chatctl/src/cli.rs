@@ -12,9 +12,13 @@ use crate::gateways::GatewaysArgs;
 use crate::lint::LintArgs;
 use crate::load::LoadArgs;
 use crate::local::LocalArgs;
+#[cfg(feature = "cluster")]
+use crate::plan::PlanArgs;
 use crate::push::PushArgs;
 use crate::size::SizeArgs;
 use crate::stats::StatsArgs;
+#[cfg(feature = "cluster")]
+use crate::status::StatusArgs;
 use crate::token::TokenArgs;
 use crate::{erase, gateways, load, local, output, push, runtime, size, stats, token};
 
@@ -56,6 +60,12 @@ enum Command {
     /// Tell what is wrong with a manifest, and what may surprise in it; asks no cluster.
     #[cfg(feature = "cluster")]
     Lint(LintArgs),
+    /// Say what the operator would make and change for a manifest.
+    #[cfg(feature = "cluster")]
+    Plan(PlanArgs),
+    /// Say how clusters on Kubernetes are, and why.
+    #[cfg(feature = "cluster")]
+    Status(StatusArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }
@@ -94,6 +104,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Size(args) => size::run(&args)?,
         #[cfg(feature = "cluster")]
         Command::Lint(args) => crate::lint::run(&args)?,
+        #[cfg(feature = "cluster")]
+        Command::Plan(args) => return done(crate::plan::run(args)),
+        #[cfg(feature = "cluster")]
+        Command::Status(args) => return done(crate::status::run(args)),
         Command::Completions(args) => completions(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -22,10 +22,14 @@ pub mod load;
 mod local;
 mod open_files;
 mod output;
+#[cfg(feature = "cluster")]
+mod plan;
 mod push;
 mod runtime;
 mod size;
 mod stats;
+#[cfg(feature = "cluster")]
+mod status;
 pub mod token;
 
 pub use cli::main;

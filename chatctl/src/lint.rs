@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use operator::crd::ChatCluster;
-use operator::validate::{References, Version, Warning, lint, validate};
+use operator::validate::{Fault, References, ValidatedCluster, Version, Warning, lint, validate};
 
 use crate::failure::Refused;
 use crate::local::manifest;
@@ -41,12 +41,17 @@ pub(crate) fn run(args: &LintArgs) -> anyhow::Result<()> {
 
 /// Returns the warnings, or refuses what the operator of this version would refuse.
 fn warnings(cluster: &ChatCluster) -> anyhow::Result<Vec<Warning>> {
+    Ok(lint(&valid(cluster)?))
+}
+
+/// Checks a cluster as the operator of this version does; what it refers to is not looked for.
+pub(crate) fn valid(cluster: &ChatCluster) -> anyhow::Result<ValidatedCluster> {
     let own: Version = env!("CARGO_PKG_VERSION").parse().context("cannot read the version of this program")?;
-    let refused = |faults: Vec<operator::validate::Fault>| {
+    let refused = |faults: Vec<Fault>| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Refused(format!("the operator would refuse this ChatCluster:\n  {}", lines.join("\n  ")))
     };
-    Ok(lint(&validate(cluster, &References::default(), &own).map_err(refused)?))
+    Ok(validate(cluster, &References::default(), &own).map_err(refused)?)
 }
 
 #[cfg(test)]

@@ -5,15 +5,28 @@
 //! definition the way the API server does, so `chatctl local`, `plan` and `lint` refuse what a cluster would refuse.
 //!
 //! [`validate`] turns a manifest and what it refers to into a cluster that can be built, or says what is wrong with it.
-//! [`redis`] decides which move leads a managed Redis Cluster to what is wanted.
-//! [`scaling`] decides how many gateways there should be, for the operator and for `chatctl local` alike.
+//! [`build`](mod@build) makes of it the objects that there should be, [`plan`] says where those that are there differ,
+//! and [`status`](mod@status) what people are told. [`redis`] decides which move leads a managed Redis Cluster to what is
+//! wanted, and [`scaling`] how many gateways there should be, for the operator and for `chatctl local` alike. All of
+//! this is pure.
 //!
-//! Nothing here talks to a cluster: the default features compile no Kubernetes client.
+//! [`controller`] and [`inspect`] talk to a cluster. They are behind the feature `cluster`; without it no Kubernetes client is compiled.
 
+pub mod build;
+pub mod children;
+#[cfg(feature = "cluster")]
+pub mod controller;
 mod count;
 pub mod crd;
+#[cfg(feature = "cluster")]
+pub mod inspect;
+pub mod install;
 pub mod manifest;
+pub mod plan;
+pub mod rbac;
 mod reasons;
 pub mod redis;
 pub mod scaling;
+pub mod status;
 pub mod validate;
+pub mod workload;

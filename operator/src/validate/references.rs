@@ -49,6 +49,13 @@ pub struct SecretUse {
     pub keys: Vec<(String, usize)>,
 }
 
+impl SecretUse {
+    /// Tells whether a Secret with these keys and lengths is as it must be.
+    pub fn is_met(&self, found: &BTreeMap<String, usize>) -> bool {
+        self.keys.iter().all(|(key, least)| found.get(key).is_some_and(|length| length >= least))
+    }
+}
+
 /// Lists the Secrets that a manifest refers to: what is to be read, and no more.
 pub fn secrets(spec: &ChatClusterSpec) -> Vec<SecretUse> {
     let mut uses = Uses::default();
