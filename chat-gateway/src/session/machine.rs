@@ -7,6 +7,8 @@
 //!
 //! Values in, values out: no clock, no lock, no I/O.
 
+use std::collections::hash_map::Entry;
+
 use chat_core::id::{ChatId, Rev, Seq};
 use rustc_hash::FxHashMap;
 
@@ -83,6 +85,8 @@ struct Behind {
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     chats: FxHashMap<ChatId, Cursor>,
+    /// From where on live messages went out of chats that no sync has named.
+    bases: FxHashMap<ChatId, Seq>,
     behind: Vec<Behind>,
     /// Only where the machine goes on from stored positions.
     unplaced: Option<Box<unplaced::Unplaced>>,
@@ -94,7 +98,13 @@ impl Machine {
         if self.holds(chat_id) {
             return Step::Drop;
         }
-        let cursor = self.chats.entry(chat_id).or_insert_with(|| Cursor::at(seq.saturating_sub(1), NO_REV));
+        let cursor = match self.chats.entry(chat_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                self.bases.insert(chat_id, seq.saturating_sub(1));
+                new.insert(Cursor::at(seq.saturating_sub(1), NO_REV))
+            }
+        };
         if seq <= cursor.seq() {
             Step::Drop
         } else if seq == cursor.seq() + 1 {
@@ -130,15 +140,18 @@ impl Machine {
     /// Takes the position a `sync` names, and returns where to go on from. Without a rev the client takes changes from
     /// now on: they begin after `head_rev`.
     ///
-    /// The first naming of a chat replaces its base, downwards too: the client may have dropped what was pushed ahead
-    /// of its position. Later ones never go below what was sent, so that a message comes at most once.
+    /// The first naming of a chat replaces its base, downwards too: the client has dropped what was pushed ahead of its
+    /// position. What followed on its position it has taken, and so it does not come again; nor does anything that was
+    /// sent before a later naming: a message comes at most once.
     pub(crate) fn name(&mut self, chat_id: ChatId, seq: Seq, rev: Option<Rev>, head_rev: Rev) -> (Seq, Rev) {
+        let base = self.bases.remove(&chat_id);
         let cursor = self.chats.entry(chat_id).or_insert_with(|| Cursor::at(seq, NO_REV));
         if cursor.is_named() {
             cursor.set_seq(cursor.seq().max(seq));
             cursor.rev = cursor.rev().max(rev).unwrap_or(head_rev);
         } else {
-            cursor.set_seq(seq);
+            let has_followed = base.is_some_and(|base| seq >= base);
+            cursor.set_seq(if has_followed { cursor.seq().max(seq) } else { seq });
             cursor.rev = rev.or_else(|| cursor.rev()).unwrap_or(head_rev);
             cursor.seq_and_named |= NAMED;
         }
@@ -149,6 +162,7 @@ impl Machine {
 
     /// Puts a chat at its head: its copy is dropped and read again by other means, or nothing of it was ever sent.
     pub(crate) fn rebase(&mut self, chat_id: ChatId, seq: Seq, rev: Rev) {
+        self.bases.remove(&chat_id);
         self.chats.insert(chat_id, Cursor::at(seq | NAMED, rev));
         self.settle(chat_id);
     }
@@ -169,7 +183,10 @@ impl Machine {
 
     /// Sets the base of a chat that the session did not hear of, so that what came after it is read.
     pub(crate) fn begin(&mut self, chat_id: ChatId, seq: Seq, rev: Rev) {
-        self.chats.entry(chat_id).or_insert_with(|| Cursor::at(seq, rev));
+        if let Entry::Vacant(new) = self.chats.entry(chat_id) {
+            new.insert(Cursor::at(seq, rev));
+            self.bases.insert(chat_id, seq);
+        }
     }
 
     /// Returns whether the session has a cursor for the chat.

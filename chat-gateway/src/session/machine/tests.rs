@@ -36,6 +36,18 @@ fn the_first_sync_lowers_the_base_and_later_ones_never_repeat() {
     assert_eq!(machine.name(chat(), 45, None, 5), (45, 2));
 }
 
+/// The sync of a session that was begun while others talk is decided after live messages that follow on what it names.
+#[test]
+fn what_followed_live_on_the_named_position_does_not_come_again() {
+    let mut machine = Machine::default();
+    for seq in 11..=40 {
+        assert_eq!(machine.message(chat(), seq), Step::Deliver);
+    }
+    assert_eq!(machine.name(chat(), 10, Some(2), 5), (40, 2));
+    assert_eq!(machine.cover(chat(), 40, 40), None, "there is nothing to send");
+    assert_eq!(machine.message(chat(), 41), Step::Deliver);
+}
+
 #[test]
 fn rows_above_a_hole_are_not_counted_as_sent() {
     let mut machine = Machine::default();
@@ -172,10 +184,15 @@ proptest! {
             }
         }
         let head = 40;
-        let (after, _) = machine.name(chat(), client.has, None, 0);
+        // Named before any live message came, decided after all of them did.
+        let (after, _) = machine.name(chat(), has, None, 0);
+        let pushed = client.sent.len();
+        let is_ahead = client.sent.first().is_some_and(|first| *first > has + 1);
         if let Some(sent) = machine.cover(chat(), after, head) {
             (sent + 1..=head).for_each(|seq| client.take(seq));
         }
+        let again = client.sent[pushed..].iter().filter(|seq| client.sent[..pushed].contains(seq)).count();
+        prop_assert!(is_ahead || again == 0, "what is not ahead comes once: {:?}", client.sent);
         prop_assert_eq!(client.has, head);
         prop_assert_eq!(machine.due(), None);
     }

@@ -23,6 +23,7 @@ impl Machine {
         let cursor = |at: &ChatPosition| (at.chat_id, Cursor::at(at.seq, at.rev.unwrap_or(NO_REV)));
         Self {
             chats: positions.iter().map(cursor).collect::<FxHashMap<_, _>>(),
+            bases: FxHashMap::default(),
             behind: Vec::new(),
             unplaced: Some(Box::new(Unplaced { is_held: true, chats: FxHashSet::default() })),
         }
