@@ -8,7 +8,7 @@
 //! does not look better for it.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -84,12 +84,19 @@ struct Board {
     frames: AtomicU64,
     /// Messages given out whose end is not known.
     open: AtomicU64,
+    /// No more messages are to be given out.
+    is_ended: AtomicBool,
 }
 
 impl Board {
     /// Counts a session that was synced for the first time.
     fn ready(&self) {
         self.ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the sending before its time.
+    fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
     }
 
     /// Counts a message given out.

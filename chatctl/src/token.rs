@@ -31,11 +31,15 @@ pub const MIN_KEY_BYTES: usize = 32;
 #[command(after_help = "Examples:
   chatctl token --user ann
   chatctl token --user backend --scope 'read write admin' --ttl 1h
+  chatctl token --user ann --key-file secrets/jwt.key
   curl -H \"Authorization: Bearer $(chatctl token --user ann)\" http://127.0.0.1:8080/v1/me")]
 pub struct TokenArgs {
     /// Directory of the local stack.
-    #[arg(long, value_name = "DIR", default_value = crate::local::DATA_DIR)]
+    #[arg(long, value_name = "DIR", default_value = crate::local::DATA_DIR, conflicts_with = "key_file")]
     data_dir: PathBuf,
+    /// HS256 key to sign with, for a server elsewhere.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// User the token is for: 1 to 128 of A-Za-z0-9._~@+:|-.
     #[arg(long)]
     user: UserId,
@@ -49,7 +53,10 @@ pub struct TokenArgs {
 
 /// Prints one token.
 pub fn run(args: &TokenArgs) -> anyhow::Result<()> {
-    let signer = Signer::open(&args.data_dir)?;
+    let signer = match &args.key_file {
+        Some(path) => Signer::new(read_key(path)?, Claims::default()),
+        None => Signer::open(&args.data_dir)?,
+    };
     let token = signer.sign(&args.user, args.scope.as_deref(), args.ttl.duration(), SystemClock.now())?;
     output::line(&token)
 }

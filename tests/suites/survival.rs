@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tests::Stack;
 use tests::stack::Setup;
@@ -88,6 +89,27 @@ async fn a_run_across_one_kill_exits_with_zero() -> anyhow::Result<()> {
     let (success, report) = report(load, Duration::from_mins(3)).await?;
     assert_clean(&report);
     assert!(success, "{report}");
+    assert!(stack.interrupt().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_is_judged_by_what_was_sent() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let stack = unlimited(dir.path()).await?;
+    let load = load(&stack.url, dir.path(), 600, &LOAD)?;
+    let id = load.id().context("chatctl load has ended")?;
+    // Long enough for the first messages: the run itself, not a wait for something.
+    sleep(Duration::from_secs(3)).await;
+    kill_process(Pid::from_raw(i32::try_from(id)?).context("no process id")?, Signal::INT)?;
+    let (success, report) = report(load, Duration::from_mins(1)).await?;
+    assert_clean(&report);
+    assert!(success, "{report}");
+    assert_eq!(
+        (report["sent"].as_u64(), &report["generator"]["unsent"]),
+        (report["acked"].as_u64(), &0.into()),
+        "{report}"
+    );
     assert!(stack.interrupt().await?.success());
     Ok(())
 }

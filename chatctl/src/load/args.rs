@@ -19,6 +19,8 @@ use crate::token::{self, Claims, Signer};
 was sent, or the run could not take place; 2 the command line is wrong; 3 the run is void, as the generator was the \
 bottleneck.
 
+Ctrl-C ends the sending, or the holding, and what was sent until then is judged; a second one ends the wait too.
+
 With --json the last line of standard output is one object: sent, acked, delivered, lost, duplicated, misordered,
 contradicted, rejected, gaps, ack_ms and delivery_ms {p50, p99, p999, max} from when each message was due,
 deliveries_per_s (message frames of all sessions in the window, the sender's own included), sessions, connects_per_s,

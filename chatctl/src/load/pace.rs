@@ -4,6 +4,7 @@
 //! would come in lumps.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,34 +12,43 @@ use tokio::time::Instant;
 
 use super::{Board, Run};
 
-/// Calls `send` for each message no earlier than it is due; a late start of one does not delay the next.
+/// Between two looks at whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Calls `send` for each message no earlier than it is due; a late start of one does not delay the next. Returns how
+/// many there were when `is_ended` said so, or all were sent.
 fn pace(
     total: u32,
     due: impl Fn(u32) -> Instant,
     mut now: impl FnMut() -> Instant,
     mut sleep: impl FnMut(Duration),
+    is_ended: impl Fn() -> bool,
     mut send: impl FnMut(u32),
-) {
+) -> u32 {
     for message in 0..total {
         let due = due(message);
         loop {
+            if is_ended() {
+                return message;
+            }
             let left = due.saturating_duration_since(now());
             if left.is_zero() {
                 break;
             }
-            sleep(left);
+            sleep(left.min(LOOK));
         }
         send(message);
     }
+    total
 }
 
-/// Starts the thread; it ends after the last message is due.
+/// Starts the thread; it ends after the last message is due, and returns how many were given out.
 pub(super) fn start(
     run: Arc<Run>,
     board: Arc<Board>,
     start: Instant,
     senders: Vec<mpsc::Sender<u32>>,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
+) -> std::io::Result<std::thread::JoinHandle<u32>> {
     std::thread::Builder::new().name("pace".to_owned()).spawn(move || {
         let send = |message| {
             let sender = &senders[run.plan.assignment(message).sender as usize];
@@ -48,7 +58,8 @@ pub(super) fn start(
                 board.count(0, 1);
             }
         };
-        pace(run.plan.total, |message| start + run.plan.due(message), Instant::now, std::thread::sleep, send);
+        let due = |message| start + run.plan.due(message);
+        pace(run.plan.total, due, Instant::now, std::thread::sleep, || board.is_ended.load(Ordering::Relaxed), send)
     })
 }
 
@@ -72,9 +83,17 @@ mod tests {
                 let extra = if before == Duration::from_millis(3) { extra } else { Duration::ZERO };
                 clock.set(clock.get() + left + extra);
             },
+            || false,
             |_| sent.push(clock.get() - start),
         );
         sent
+    }
+
+    #[test]
+    fn nothing_leaves_once_it_is_to_end() {
+        let (start, sent) = (Instant::now(), Cell::new(0));
+        let given = pace(10, |_| start, || start, |_| {}, || sent.get() == 4, |_| sent.set(sent.get() + 1));
+        assert_eq!((given, sent.get()), (4, 4));
     }
 
     #[test]

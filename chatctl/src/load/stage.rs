@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use chat_core::clock::{Clock as _, SystemClock};
 use chat_core::id::{ChatId, UserId};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -60,6 +61,7 @@ pub(super) async fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
 
 /// Runs a load.
 pub(super) async fn run_load(args: &LoadArgs) -> anyhow::Result<Report> {
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
     let schedule = args.schedule()?;
     let target = target(args).await?;
     let rest = Rest::new(target.clone());
@@ -75,16 +77,19 @@ pub(super) async fn run_load(args: &LoadArgs) -> anyhow::Result<Report> {
     let wall = SystemClock.now().plus_millis(u64::try_from(LEAD.as_millis()).unwrap_or_default());
     ensure!(run.start.set((start, wall)).is_ok(), "the window was opened twice");
     let pacer = pace::start(Arc::clone(run), Arc::clone(&shared.board), start, senders.clone())?;
-    let window = watch_window(args, &shared, start).await?;
-    let drained = drain(args, &shared).await;
-    pacer.join().map_err(|_| anyhow::anyhow!("the pacing thread panicked"))?;
+    let window = watch_window(args, &shared, start, &mut interrupts).await?;
+    let drained = tokio::select! {
+        drained = drain(args, &shared) => drained,
+        _ = interrupts.recv() => bail!("interrupted before all members had all messages: nothing can be said"),
+    };
+    let given_out = pacer.join().map_err(|_| anyhow::anyhow!("the pacing thread panicked"))?;
     drop(senders);
     close(sessions).await;
     read_back(&shared).await?;
 
     let shared = Arc::into_inner(shared).context("a session outlived the run")?;
     let book = shared.book.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let generator = generator(&book, shared.run.plan.total, window.cpu);
+    let generator = generator(&book, given_out, window.cpu);
     let tolerance = Tolerance { late_fraction: args.late_fraction, cpu: BUSY };
     let measured = Measured {
         sessions: args.users,
@@ -103,10 +108,10 @@ pub(super) async fn idle(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let rest = Rest::new(target.clone());
     let shared = share(args, Plan::idle(args.users)?, target, rest);
     let (sessions, senders, connects_per_s) = open(args, &shared, &vec![0; args.users]).await?;
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
     let end = Instant::now() + args.duration();
     let bar = bar(args.duration(), "holding");
-    while Instant::now() < end {
-        sleep_until(end.min(Instant::now() + Duration::from_millis(200))).await;
+    while Instant::now() < end && !is_interrupted(&mut interrupts, end).await {
         bar.set_position(elapsed_ms(args.duration(), end));
     }
     bar.finish_and_clear();
@@ -211,13 +216,31 @@ struct Window {
     cpu: f64,
 }
 
-async fn watch_window(args: &LoadArgs, shared: &Shared, start: Instant) -> anyhow::Result<Window> {
+/// Waits a moment, at most until `end`; returns whether somebody wants the end now.
+async fn is_interrupted(interrupts: &mut Signal, end: Instant) -> bool {
+    let moment = sleep_until(end.min(Instant::now() + Duration::from_millis(200)));
+    tokio::select! {
+        () = moment => false,
+        _ = interrupts.recv() => true,
+    }
+}
+
+/// Waits until the last message is due, or somebody wants the end now: then no more are given out.
+async fn watch_window(
+    args: &LoadArgs,
+    shared: &Shared,
+    start: Instant,
+    interrupts: &mut Signal,
+) -> anyhow::Result<Window> {
     sleep_until(start).await;
     let (end, cpu_before) = (start + args.duration(), cpu_time());
     let frames_before = shared.board.frames.load(Ordering::Relaxed);
     let bar = bar(args.duration(), "");
     while Instant::now() < end {
-        sleep_until(end.min(Instant::now() + Duration::from_millis(200))).await;
+        if is_interrupted(interrupts, end).await {
+            shared.board.end();
+            break;
+        }
         if !bar.is_hidden() {
             let frames = shared.board.frames.load(Ordering::Relaxed) - frames_before;
             let rate = frames as f64 / start.elapsed().as_secs_f64();
