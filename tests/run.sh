@@ -6,7 +6,8 @@
 #   tests/run.sh clients         the part of unit that is in clients/
 #   tests/run.sh local           black-box suites against a release build of `chatctl local`
 #   tests/run.sh browser         the demo page of that build in headless Chromium
-#   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra, Elasticsearch
+#   tests/run.sh engines         suites of the engines against real servers: Kafka, Redis Cluster, Cassandra, Elasticsearch;
+#                                gateways and workers on them while each part is broken, FAULTS times (2)
 #   tests/run.sh operator        the operator against a real API server; needs Go to build that once
 #   tests/run.sh --full          every level, simulations and faults repeated more often
 #
@@ -190,6 +191,10 @@ engines() {
         --test redis_faults -- --test-threads 2
       ;;
   esac
+  if [ "${#suites[@]}" -eq 4 ] && processes; then
+    stage "the stack on real engines, broken on purpose" \
+      cargo test -p tests --features engines --test engines -- --test-threads 1
+  fi
   stop_engines
 }
 
@@ -233,6 +238,26 @@ operator_smoke() {
   fi
 }
 
+# faketime: finds the library that makes a process's clock jump.
+faketime() {
+  need faketime faketime || return
+  FAKETIME_LIBRARY=$(dpkg -L libfaketime 2>/dev/null | grep -m 1 '/libfaketimeMT\.so\.1$')
+  export FAKETIME_LIBRARY
+  [ -n "$FAKETIME_LIBRARY" ]
+}
+
+# processes: makes the binaries of a cluster, and the load generator, unless variables name them.
+processes() {
+  faketime || { missing "libfaketime" engines; return 1; }
+  if [ ! -x "${GATEWAY_BIN:-}" ] || [ ! -x "${WORKERS_BIN:-}" ]; then
+    stage "release build of the processes" cargo build --release -p chat-gateway -p chat-workers \
+      --features chat-gateway/process,chat-workers/process
+    export GATEWAY_BIN="$CARGO_TARGET_DIR/release/chat-gateway" WORKERS_BIN="$CARGO_TARGET_DIR/release/chat-workers"
+  fi
+  release_build
+  [ -x "$GATEWAY_BIN" ] && [ -x "$WORKERS_BIN" ] && [ -x "$CHATCTL" ]
+}
+
 case "${1:-}" in
   "")
     unit
@@ -252,7 +277,7 @@ case "${1:-}" in
     operator_suites
     ;;
   *)
-    sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac

@@ -29,6 +29,7 @@ use tokio::time::timeout;
 use crate::config::CassandraConfig;
 use crate::message_store::StoreError;
 
+mod epoch;
 mod schema;
 mod statements;
 pub(crate) mod values;

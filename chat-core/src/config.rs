@@ -6,6 +6,7 @@ pub mod elasticsearch;
 pub mod gateway;
 pub mod kafka;
 pub mod limits;
+pub mod process;
 pub mod push;
 pub mod redis;
 pub mod telemetry;
@@ -17,6 +18,10 @@ pub use elasticsearch::ElasticsearchConfig;
 pub use gateway::{DrainConfig, GatewayConfig};
 pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};
+pub use process::{
+    EnginesConfig, IndexConfig, KeyspaceConfig, LogConfig, LogFormat, ProcessConfig, ProvisionConfig, TopicsConfig,
+    WorkerRole, WorkersProcess,
+};
 pub use push::{ApnsConfig, ApnsEnvironment, FcmConfig, PushConfig, PushContent};
 pub use redis::RedisConfig;
 pub use telemetry::OtlpConfig;

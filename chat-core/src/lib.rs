@@ -15,11 +15,14 @@ pub mod embedded;
 pub mod event;
 pub mod format;
 pub mod frame;
+pub mod health;
 pub mod id;
 pub mod message_log;
 pub mod message_store;
 pub mod poll_positions;
 pub mod presence;
+#[cfg(feature = "process")]
+pub mod process;
 pub mod push;
 pub mod receipt;
 pub mod record;

@@ -245,6 +245,7 @@ pub trait Consumer: Send + fmt::Debug {
     /// Commits the next offset to read of a partition. A lower one than committed changes nothing.
     async fn commit(&mut self, partition: u32, next_offset: u64) -> Result<(), LogError>;
 
-    /// Returns how many records of a partition are not yet committed.
-    async fn lag(&self, partition: u32) -> Result<u64, LogError>;
+    /// Returns how many records of each of these partitions are not yet committed, in the order asked. The engine asks
+    /// for all at once, so that a role may look at what it owns every second.
+    async fn lag(&self, partitions: &[u32]) -> Result<Vec<u64>, LogError>;
 }

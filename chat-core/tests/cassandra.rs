@@ -95,7 +95,7 @@ fn config() -> (CassandraConfig, Place) {
 }
 
 fn ours() -> Provision {
-    Provision { replication: 1, owner: "chat/test".to_owned() }
+    Provision { replication: 1, owner: "chat/test".to_owned(), take_over: None }
 }
 
 /// Tries again while the error says that this may help.
@@ -272,4 +272,20 @@ async fn a_keyspace_is_used_once_provisioned_and_only_by_its_owner() {
     patiently(async || provision(&config, &ours()).await).await;
     let theirs = Provision { owner: "chat/other".to_owned(), ..ours() };
     assert_eq!(provision(&config, &theirs).await, Err(OpenError::Owned(ours().owner)));
+    let of_nobody = Provision { take_over: Some("chat/nobody".to_owned()), ..theirs.clone() };
+    assert_eq!(provision(&config, &of_nobody).await, Err(OpenError::Owned(ours().owner)));
+    let given_up = Provision { take_over: Some(ours().owner), ..theirs.clone() };
+    patiently(async || provision(&config, &given_up).await).await;
+    assert_eq!(provision(&config, &ours()).await, Err(OpenError::Owned(theirs.owner)));
+}
+
+#[tokio::test]
+async fn the_log_is_adopted_once() {
+    let (config, _dir) = config();
+    let cassandra = opened(&config).await;
+    assert_eq!(cassandra.log_epoch().await, Ok(1));
+    assert_eq!(cassandra.adopt_log(1).await, Ok(2));
+    assert_eq!(cassandra.log_epoch().await, Ok(2));
+    assert!(cassandra.adopt_log(1).await.is_err(), "somebody else has done it");
+    assert_eq!(cassandra.adopt_log(2).await, Ok(3));
 }

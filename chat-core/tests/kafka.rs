@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_core::config::KafkaConfig;
 use chat_core::config::kafka::{Sasl, SaslMechanism, Tls};
-use chat_core::message_log::kafka::{KafkaLog, NewTopics, OpenError, create_topics};
+use chat_core::message_log::kafka::{KafkaLog, NewTopics, OpenError, Rewound, claim, create_topics};
 use chat_core::message_log::{Append, Consumer, Delivery, LogError, MessageLog, Topic};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -78,6 +78,30 @@ async fn offsets_up_to(consumer: &mut dyn Consumer, last: u64) -> Vec<u64> {
         }
     }
     offsets
+}
+
+/// A role looks at what it owns every second, however much that is: it must not wait for each partition in turn.
+#[tokio::test]
+async fn the_lag_of_many_partitions_is_one_question() {
+    let config = KafkaConfig { partitions: 64, ..config() };
+    create_topics(&config, NewTopics { replication: 1, retention: Duration::from_hours(1) }).await.unwrap();
+    let log = opened(&config).await;
+    append_numbers(&log, 3).await;
+    let mut consumer = log.subscribe(Topic::Messages, "g").await.unwrap();
+    let mut owned = Vec::new();
+    while owned.len() < 64 {
+        if let Delivery::Assigned { partition, .. } = next(&mut *consumer).await {
+            owned.push(partition);
+        }
+    }
+    // While it fetches from all of them, and nothing comes.
+    let fetching = async { while timeout(Duration::from_secs(1), consumer.next(100)).await.is_ok() {} };
+    fetching.await;
+    let begun = Instant::now();
+    let lag = consumer.lag(&owned).await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!((lag.iter().sum::<u64>(), lag.len()), (3, 64));
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
 }
 
 #[tokio::test]
@@ -234,4 +258,50 @@ async fn a_wrong_password_and_an_unknown_authority_are_refused_with_the_reason()
         assert!(error.is_retryable());
     }
     assert!(matches!(KafkaLog::open(&no_file).await, Err(OpenError::Settings(_))));
+}
+
+#[tokio::test]
+async fn topics_are_taken_only_by_their_owner_or_with_its_name() {
+    let config = config();
+    let owned = |by: &str| Err(OpenError::Owned(by.to_owned()));
+    assert_eq!(claim(&config, "chat/ours", None, 1).await, Ok(()));
+    assert_eq!(claim(&config, "chat/ours", None, 1).await, Ok(()));
+    assert_eq!(claim(&config, "chat/theirs", None, 1).await, owned("chat/ours"));
+    assert_eq!(claim(&config, "chat/theirs", Some("chat/nobody"), 1).await, owned("chat/ours"));
+    assert_eq!(claim(&config, "chat/theirs", Some("chat/ours"), 1).await, Ok(()));
+    assert_eq!(claim(&config, "chat/ours", None, 1).await, owned("chat/theirs"));
+}
+
+#[tokio::test]
+async fn a_group_is_rewound_to_a_time_once_nobody_is_in_it() {
+    let log = log().await;
+    let moved = |from, to| Ok(vec![Rewound { partition: 0, from, to }]);
+    append_numbers(&log, 5).await;
+    sleep(Duration::from_millis(20)).await;
+    let since = log.append(record("5")).await.unwrap().time;
+    append_numbers(&log, 4).await;
+    let mut consumer = log.subscribe(Topic::Messages, "g").await.unwrap();
+    offsets_up_to(&mut *consumer, 9).await;
+    consumer.commit(0, 10).await.unwrap();
+    assert!(log.rewind(Topic::Messages, "g", since).await.is_err(), "a member would commit over it");
+    drop(consumer);
+    let deadline = Instant::now() + DEADLINE;
+    let rewound = loop {
+        match log.rewind(Topic::Messages, "g", since).await {
+            Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(50)).await,
+            rewound => break rewound,
+        }
+    };
+    assert_eq!(rewound, moved(10, 5));
+    let ahead = since.plus_millis(3_600_000);
+    assert_eq!(log.rewind(Topic::Messages, "g", ahead).await, Ok(vec![]), "never forwards");
+    let mut consumer = log.subscribe(Topic::Messages, "g").await.unwrap();
+    assert!(offsets_up_to(&mut *consumer, 9).await.into_iter().eq(5..10));
+    drop(consumer);
+    while log.begin_anew(Topic::Messages, "g").await.is_err() {
+        assert!(Instant::now() < deadline, "the group does not empty");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut consumer = log.subscribe(Topic::Messages, "g").await.unwrap();
+    assert!(offsets_up_to(&mut *consumer, 9).await.into_iter().eq(0..10));
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State as Shared};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use chat_core::codes::ErrorCode;
+use chat_core::config::GatewayConfig;
 use chat_core::frame::Fault;
+use chat_core::health::{EngineStatus, Health};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -57,6 +59,14 @@ pub struct Status {
     /// The drain under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainStatus>,
+    /// The engines, as this gateway sees them. None where they are part of its process.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<EngineStatus>,
+}
+
+/// Record formats of this version.
+fn formats() -> Formats {
+    Formats { reads: (1..=chat_core::record::FORMAT).collect(), writes: chat_core::record::FORMAT }
 }
 
 impl State {
@@ -67,7 +77,7 @@ impl State {
             gateway: self.config.name.clone(),
             boot: self.boot.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            formats: Formats { reads: (1..=chat_core::record::FORMAT).collect(), writes: chat_core::record::FORMAT },
+            formats: formats(),
             ready: self.is_ready(),
             draining: self.drains.is_draining(),
             connections: self.admission.connections(),
@@ -76,6 +86,7 @@ impl State {
             deliveries_per_s: self.deliveries_per_s.load(Relaxed),
             queue_bytes: u64::try_from(self.metrics.queue_bytes.get()).unwrap_or(0),
             drain: self.drain_status(),
+            engines: self.health.engines(),
         }
     }
 }
@@ -126,18 +137,61 @@ impl FromRequestParts<Admin> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
-        let given = crate::http::bearer(&parts.headers).ok_or_else(|| Fault::of(ErrorCode::Unauthenticated))?;
-        let path = admin.token_file.clone();
-        let wanted = tokio::task::spawn_blocking(move || path.and_then(|path| read_token(&path).ok())).await;
-        let wanted = wanted.ok().flatten().ok_or_else(|| {
-            Fault::new(ErrorCode::Forbidden, "this gateway has no readable admin token: set `adminTokenFile`")
-        })?;
-        if bool::from(given.as_bytes().ct_eq(&wanted)) {
-            Ok(Self)
-        } else {
-            Err(Fault::new(ErrorCode::BadToken, "this is not the admin token").into())
-        }
+        authorize(&parts.headers, admin.token_file.clone()).await?;
+        Ok(Self)
     }
+}
+
+async fn authorize(headers: &HeaderMap, path: Option<PathBuf>) -> Result<(), Problem> {
+    let given = crate::http::bearer(headers).ok_or_else(|| Fault::of(ErrorCode::Unauthenticated))?;
+    let wanted = tokio::task::spawn_blocking(move || path.and_then(|path| read_token(&path).ok())).await;
+    let wanted = wanted.ok().flatten().ok_or_else(|| {
+        Fault::new(ErrorCode::Forbidden, "this gateway has no readable admin token: set `adminTokenFile`")
+    })?;
+    if bool::from(given.as_bytes().ct_eq(&wanted)) {
+        Ok(())
+    } else {
+        Err(Fault::new(ErrorCode::BadToken, "this is not the admin token").into())
+    }
+}
+
+/// A gateway whose engines do not answer yet.
+#[derive(Debug, Clone)]
+struct Waiting {
+    config: Arc<GatewayConfig>,
+    health: Health,
+}
+
+/// Makes the router of the admin port while the engines do not answer: alive, not ready, and `/status` says why.
+pub fn waiting(config: &GatewayConfig, health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(async || (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")))
+        .route("/status", get(waiting_status))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(finish))
+        .with_state(Waiting { config: Arc::new(config.clone()), health })
+}
+
+async fn waiting_status(Shared(waiting): Shared<Waiting>, headers: HeaderMap) -> Answer<Json<Status>> {
+    let Waiting { config, health } = waiting;
+    authorize(&headers, config.admin_token_file.clone()).await?;
+    Ok(Json(Status {
+        gateway: config.name.clone(),
+        boot: String::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        formats: formats(),
+        ready: false,
+        draining: false,
+        connections: 0,
+        capacity: config.max_connections,
+        sends_per_s: 0,
+        deliveries_per_s: 0,
+        queue_bytes: 0,
+        drain: None,
+        engines: health.engines(),
+    }))
 }
 
 async fn healthz() -> &'static str {

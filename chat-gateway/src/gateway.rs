@@ -9,6 +9,7 @@ use axum::Router;
 use chat_core::clock::Clock;
 use chat_core::codes::CloseCode;
 use chat_core::config::GatewayConfig;
+use chat_core::health::Health;
 use chat_core::id::GatewayId;
 use chat_core::message_log::Topic;
 use chat_core::message_store::StoreError;
@@ -62,21 +63,35 @@ impl Gateway {
     /// Starts a gateway: binds both ports, subscribes to its channel, serves. Each start is a new boot, and so a new
     /// identity. Runs in tasks of the current tokio runtime until [`Running::shutdown`].
     pub async fn start(config: GatewayConfig, ports: Ports, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+        let (private, _) = bind(config.admin_listen).await?;
+        Self::start_with(config, ports, clock, private, Health::default()).await
+    }
+
+    /// Starts a gateway whose admin port is bound already, and which shows how its engines are.
+    pub async fn start_with(
+        config: GatewayConfig,
+        ports: Ports,
+        clock: Arc<dyn Clock>,
+        private: TcpListener,
+        health: Health,
+    ) -> Result<Running, StartError> {
         let verifiers = Verifiers::open(&config.auth)?;
         if let Some(path) = &config.admin_token_file {
             admin::read_token(path).map_err(|source| StartError::AdminToken { path: path.clone(), source })?;
         }
         let epoch = ports.store.restore_epoch().await?.to_string();
         let public = bind(config.listen).await?;
-        let private = bind(config.admin_listen).await?;
+        let admin_addr =
+            private.local_addr().map_err(|source| StartError::Listen { addr: config.admin_listen, source })?;
         let boot = boot_id();
         let partitions = ports.log.partitions(Topic::Messages);
         let id = GatewayId::new(&config.name, &boot);
-        let state = Arc::new(State::new(Parts { id, boot, epoch, config, ports, clock, verifiers, partitions }));
+        let state =
+            Arc::new(State::new(Parts { id, boot, epoch, config, ports, clock, verifiers, partitions, health }));
         let router = http::router(Arc::clone(&state));
         let running = Running {
             public_addr: public.1,
-            admin_addr: private.1,
+            admin_addr,
             handle: Handle { state: Arc::clone(&state), router: router.clone() },
         };
         state.tasks.spawn(dispatch::run(Arc::clone(&state)));
@@ -94,7 +109,7 @@ impl Gateway {
         state.tasks.spawn(drain::run(Arc::clone(&state)));
         state.tasks.spawn(http::serve::accept(Arc::clone(&state), router, public.0));
         let admin_router = admin::router(Arc::clone(&state));
-        state.tasks.spawn(http::serve::accept(Arc::clone(&state), admin_router, private.0));
+        state.tasks.spawn(http::serve::accept(Arc::clone(&state), admin_router, private));
         tracing::info!(gateway = %state.id, public = %running.public_addr, admin = %running.admin_addr, "gateway started");
         Ok(running)
     }

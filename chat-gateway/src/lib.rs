@@ -37,7 +37,7 @@ mod sweep;
 mod typing;
 mod view;
 
-pub use admin::{Formats, Status};
+pub use admin::{Formats, Status, waiting};
 pub use auth::{ConfigError, FetchError, SetError};
 pub use drain::{DrainRequest, DrainStatus};
 pub use gateway::{Gateway, Handle, Running, StartError};

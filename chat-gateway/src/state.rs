@@ -8,6 +8,7 @@ use chat_core::clock::Clock;
 use chat_core::codes::ErrorCode;
 use chat_core::config::GatewayConfig;
 use chat_core::frame::Fault;
+use chat_core::health::Health;
 use chat_core::id::{ChatId, GatewayId, UserId};
 use chat_core::message_log::MessageLog;
 use chat_core::message_store::MessageStore;
@@ -104,6 +105,7 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) uptime: Uptime,
     pub(crate) partitions: u32,
+    pub(crate) health: Health,
     pub(crate) log: Arc<dyn MessageLog>,
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) users: Arc<dyn UserStore>,
@@ -148,13 +150,15 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) verifiers: Verifiers,
     pub(crate) partitions: u32,
+    pub(crate) health: Health,
 }
 
 impl State {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { id, boot, epoch, config, ports, clock, verifiers, partitions } = parts;
+        let Parts { id, boot, epoch, config, ports, clock, verifiers, partitions, health } = parts;
         let limits = &config.limits;
         Self {
+            health,
             partitions,
             admission: Admission::new(config.max_connections),
             sessions: Registry::new(limits.sessions_per_user),

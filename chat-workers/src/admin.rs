@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use chat_core::codes::ErrorCode;
 use chat_core::frame::Fault;
+use chat_core::health::{EngineStatus, Health};
 use chat_core::record::FORMAT;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -19,6 +20,8 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::workers::{RoleStatus, WorkersStatus};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the admin port shows.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct Admin {
     pub token_file: PathBuf,
     /// What stops the workers: from then on they are not ready.
     pub shutdown: CancellationToken,
+    /// The engines, as these workers see them. Empty where they are part of the process.
+    pub health: Health,
 }
 
 /// Record formats of a version.
@@ -48,6 +53,39 @@ struct Status {
     ready: bool,
     formats: Formats,
     roles: Vec<RoleStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    engines: Vec<EngineStatus>,
+}
+
+/// Workers whose engines do not answer yet.
+#[derive(Debug, Clone)]
+struct Waiting {
+    token_file: PathBuf,
+    health: Health,
+}
+
+/// Makes the router of the admin port while the engines do not answer: alive, not ready, and `/status` says why.
+pub fn waiting(token_file: PathBuf, health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async || (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")))
+        .route("/status", get(waiting_status))
+        .fallback(async || refuse(Fault::of(ErrorCode::NotFound)))
+        .method_not_allowed_fallback(async || refuse(Fault::of(ErrorCode::MethodNotAllowed)))
+        .with_state(Waiting { token_file, health })
+}
+
+async fn waiting_status(State(waiting): State<Waiting>, headers: HeaderMap) -> Response {
+    if let Err(fault) = authorize(&headers, waiting.token_file).await {
+        return refuse(fault);
+    }
+    let (roles, engines) = (Vec::new(), waiting.health.engines());
+    Json(Status { boot: String::new(), version: VERSION, ready: false, formats: formats(), roles, engines })
+        .into_response()
+}
+
+fn formats() -> Formats {
+    Formats { reads: (1..=FORMAT).collect(), writes: FORMAT }
 }
 
 #[derive(Debug, Clone)]
@@ -94,10 +132,11 @@ async fn status(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     }
     let status = Status {
         boot,
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
         ready: !admin.shutdown.is_cancelled(),
-        formats: Formats { reads: (1..=FORMAT).collect(), writes: FORMAT },
+        formats: formats(),
         roles: admin.status.roles(),
+        engines: admin.health.engines(),
     };
     Json(status).into_response()
 }

@@ -286,9 +286,11 @@ impl<H: Handler> Consume<H> {
         for partition in self.lanes.keys().copied().collect::<Vec<_>>() {
             self.note_done(partition);
             self.commit_aged(partition).await?;
-            let lag = self.consumer.lag(partition).await?;
-            self.source.status.update(partition, |status| status.lag = lag);
-            self.source.metrics.set_lag(partition, lag);
+        }
+        let owned: Vec<u32> = self.lanes.keys().copied().collect();
+        for (partition, lag) in owned.iter().zip(self.consumer.lag(&owned).await?) {
+            self.source.status.update(*partition, |status| status.lag = lag);
+            self.source.metrics.set_lag(*partition, lag);
         }
         Ok(())
     }

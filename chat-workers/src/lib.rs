@@ -15,6 +15,7 @@ pub mod metrics;
 mod notify;
 mod presence_sweep;
 mod receipts;
+pub mod redrive;
 pub mod sequencer;
 pub mod status;
 pub mod workers;

@@ -31,7 +31,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: hyper::HeaderMap,
-    /// The body as JSON; null where there is none.
+    /// The body as JSON; null where there is none, a string where it is text.
     pub body: Value,
 }
 
@@ -84,7 +84,14 @@ impl Rest {
         let answer = timeout(ANSWER, async {
             let (parts, body) = self.client.request(request).await?.into_parts();
             let text = body.collect().await?.to_bytes();
-            let body = if text.is_empty() { Value::Null } else { serde_json::from_slice(&text)? };
+            let is_text =
+                parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+            let body = match &text[..] {
+                b"" => Value::Null,
+                // Probes answer in words.
+                text if is_text => Value::String(String::from_utf8(text.to_vec())?),
+                text => serde_json::from_slice(text)?,
+            };
             Ok::<_, anyhow::Error>(Answer { status: parts.status, headers: parts.headers, body })
         });
         answer.await.with_context(|| format!("wait for {place}"))?.with_context(|| place)

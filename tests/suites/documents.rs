@@ -100,6 +100,11 @@ fn is_looked_up(command: &str) -> anyhow::Result<bool> {
             packages.into_iter().all(|package| manifest.contains(&format!("\"{package}\"")))
                 && scripts.into_iter().all(|script| workspace().join(script).exists())
         }
+        // Their engines are not here: what is shown is run by the suite of the engines. The settings are looked at.
+        (Some("chat-gateway" | "chat-workers"), Some("-c")) => {
+            words.next().is_some_and(|settings| workspace().join(settings).is_file())
+        }
+        (Some("chatctl"), Some("load")) if command.contains(" --key-file ") => true,
         (Some(script), _) if script.starts_with("benches/") => workspace().join(script).exists(),
         _ => return Ok(false),
     };

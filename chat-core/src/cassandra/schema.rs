@@ -31,6 +31,8 @@ pub struct Provision {
     pub replication: u8,
     /// Which cluster the keyspace belongs to.
     pub owner: String,
+    /// A former owner that gives it up.
+    pub take_over: Option<String>,
 }
 
 /// Makes the keyspace and brings its schema to this version. May be repeated at any time; one holder at a time applies
@@ -50,6 +52,11 @@ pub async fn provision(config: &CassandraConfig, provision: &Provision) -> Resul
     session.use_keyspace(keyspace, false).await.map_err(unreachable_now)?;
     for statement in RECORDS {
         run(&session, statement).await?;
+    }
+    if let Some(former) = &provision.take_over {
+        let replace = "UPDATE marks SET value = ? WHERE name = 'owner' IF value = ?";
+        let replaced = timeout(OPENING, session.query_unpaged(replace, (&provision.owner, former)));
+        replaced.await.map_err(unreachable_now)?.map_err(unreachable_now)?;
     }
     let owner = mark(&session, "owner", &provision.owner, None).await?;
     if owner != provision.owner {

@@ -18,7 +18,8 @@ pub struct KafkaConfig {
     /// Partitions of every topic.
     #[serde(default = "sixty_four")]
     pub partitions: u32,
-    /// Life of the log that the positions read from these topics carry.
+    /// Life of the log that the positions read from these topics carry, at least; one that was adopted later, with
+    /// `chat-workers log adopt`, stands above it.
     #[serde(default = "first")]
     pub epoch: u32,
     /// Name and password. Absent: none, or the client certificate of `tls`.

@@ -176,11 +176,15 @@ impl<L: Segments> Consumer for Follower<L> {
         self.log.commit(self.topic, &self.group, partition, next_offset).await
     }
 
-    async fn lag(&self, partition: u32) -> Result<u64, LogError> {
-        if partition as usize >= self.progress.len() {
-            return Err(LogError::NoPartition { topic: self.topic.name(), partition });
-        }
-        let committed = self.log.groups().committed(self.topic, &self.group, partition);
-        Ok(self.log.end(self.topic, partition).saturating_sub(committed))
+    async fn lag(&self, partitions: &[u32]) -> Result<Vec<u64>, LogError> {
+        let lag = |partition: &u32| {
+            let partition = *partition;
+            if partition as usize >= self.progress.len() {
+                return Err(LogError::NoPartition { topic: self.topic.name(), partition });
+            }
+            let committed = self.log.groups().committed(self.topic, &self.group, partition);
+            Ok(self.log.end(self.topic, partition).saturating_sub(committed))
+        };
+        partitions.iter().map(lag).collect()
     }
 }

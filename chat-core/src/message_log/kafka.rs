@@ -29,15 +29,22 @@ use crate::config::KafkaConfig;
 mod assignment;
 mod connect;
 mod consumer;
+mod farewell;
 mod group;
+mod observer;
 mod open;
+mod owner;
 mod producer;
 mod read;
+mod rewind;
 mod topics;
 
 use connect::Settings;
+use observer::Observer;
 pub use open::OpenError;
+pub use owner::claim;
 use producer::Producer;
+pub use rewind::Rewound;
 pub use topics::{NewTopics, create_topics};
 
 /// How long an append waits for its acknowledgement before its outcome is unknown.
@@ -54,6 +61,7 @@ pub struct KafkaLog {
     names: Arc<Names>,
     settings: Settings,
     producer: Arc<Producer>,
+    observer: Arc<Observer>,
 }
 
 /// What the topics of one cluster are called, and how many partitions they have.
@@ -148,7 +156,8 @@ impl MessageLog for KafkaLog {
 
     async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
         let group = format!("{}{group}", self.names.prefix);
-        let consumer = consumer::KafkaConsumer::subscribe(&self.settings, Arc::clone(&self.names), topic, &group)?;
+        let (names, observer) = (Arc::clone(&self.names), Arc::clone(&self.observer));
+        let consumer = consumer::KafkaConsumer::subscribe(&self.settings, observer, names, topic, &group)?;
         Ok(Box::new(consumer))
     }
 

@@ -77,12 +77,17 @@ impl fmt::Debug for ElasticsearchIndex {
 }
 
 impl ElasticsearchIndex {
+    /// Makes the way to the index; the server is asked by the first call.
+    pub async fn connect(config: &ElasticsearchConfig) -> Result<Self, OpenError> {
+        let client = connect::connect(config).await?;
+        Ok(Self { client, alias: index::alias(config).into(), places: Arc::new(Semaphore::new(REQUESTS)) })
+    }
+
     /// Connects, and checks that the index is there.
     pub async fn open(config: &ElasticsearchConfig) -> Result<Self, OpenError> {
-        let client = connect::connect(config).await?;
-        let alias = index::alias(config);
-        index::check(&client, &alias).await?;
-        Ok(Self { client, alias: alias.into(), places: Arc::new(Semaphore::new(REQUESTS)) })
+        let opened = Self::connect(config).await?;
+        index::check(&opened.client, &opened.alias).await?;
+        Ok(opened)
     }
 
     /// Sends operations, and again those that the server has no room for. `is_visible` waits for a refresh.

@@ -87,10 +87,11 @@ impl Consume {
         match delivery {
             Delivery::Assigned { partition, epoch, committed } => {
                 info!(partition, epoch, committed, "own a partition");
-                self.observe_lag(partition).await?;
                 let lane = self.start(partition, epoch, committed);
                 let former = self.lanes.insert(partition, lane);
                 self.give_up(former.into_iter().collect(), requests).await;
+                // It is ours whether or not the log says now how much there is to do.
+                self.observe_lag(&[partition]).await?;
             }
             Delivery::Revoked { partition } => {
                 info!(partition, "give a partition up");
@@ -166,10 +167,8 @@ impl Consume {
                 warn!(%error, ?control, "repeat a request");
             }
         }
-        for partition in self.lanes.keys().copied().collect::<Vec<_>>() {
-            self.observe_lag(partition).await?;
-        }
-        Ok(())
+        let owned: Vec<u32> = self.lanes.keys().copied().collect();
+        self.observe_lag(&owned).await
     }
 
     /// Lets partitions finish what is in flight, and commits it.
@@ -209,9 +208,10 @@ impl Consume {
         }
     }
 
-    async fn observe_lag(&mut self, partition: u32) -> Result<(), LogError> {
-        let lag = self.consumer.lag(partition).await?;
-        self.sequencer.status.update(partition, |status| status.lag = lag);
+    async fn observe_lag(&mut self, partitions: &[u32]) -> Result<(), LogError> {
+        for (partition, lag) in partitions.iter().zip(self.consumer.lag(partitions).await?) {
+            self.sequencer.status.update(*partition, |status| status.lag = lag);
+        }
         Ok(())
     }
 

@@ -130,7 +130,8 @@ impl FlakyConsumer {
             return Ok(Some(Delivery::Revoked { partition }));
         }
         self.gone.remove(&partition);
-        let committed = self.log.inner.end(self.topic, partition).await? - self.inner.get_mut().lag(partition).await?;
+        let lag: u64 = self.inner.get_mut().lag(&[partition]).await?.into_iter().sum();
+        let committed = self.log.inner.end(self.topic, partition).await? - lag;
         self.inner.get_mut().seek(partition, committed).await?;
         self.inner.get_mut().pause(partition, false).await?;
         Ok(Some(Delivery::Assigned { partition, epoch: 1, committed }))
@@ -188,7 +189,7 @@ impl Consumer for FlakyConsumer {
         self.inner.get_mut().commit(partition, next_offset).await
     }
 
-    async fn lag(&self, partition: u32) -> Result<u64, LogError> {
-        self.inner.lock().await.lag(partition).await
+    async fn lag(&self, partitions: &[u32]) -> Result<Vec<u64>, LogError> {
+        self.inner.lock().await.lag(partitions).await
     }
 }

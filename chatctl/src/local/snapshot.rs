@@ -165,6 +165,7 @@ pub(crate) mod tests {
             deliveries_per_s: 300,
             queue_bytes: 2048,
             drain,
+            engines: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chat_core::clock::{Clock, SystemClock};
 use chat_core::embedded::{EmbeddedDb, EmbeddedOptions};
+use chat_core::health::Health;
 use chat_core::poll_positions::in_process::InProcessPositions;
 use chat_core::presence::PresenceTable;
 use chat_core::presence::in_process::InProcessPresence;
@@ -91,6 +92,7 @@ impl Stack {
             registry: Arc::new(registry),
             token_file: data.admin_token_file()?,
             shutdown: shutdown.clone(),
+            health: Health::default(),
         };
         let listener = front_door::bind(LOCAL_ANY, "--listen")?;
         let admin_addr = front_door::address(&listener)?;

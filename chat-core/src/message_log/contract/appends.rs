@@ -120,7 +120,7 @@ pub async fn a_partition_that_does_not_exist_is_refused(log: Arc<dyn MessageLog>
     assert_eq!(log.end(Topic::Messages, past).await, Err(refused));
     let mut consumer = log.subscribe(Topic::Messages, "g").await.expect("subscribe");
     assert!(consumer.commit(past, 1).await.is_err() && consumer.seek(past, 0).await.is_err());
-    assert!(consumer.pause(past, true).await.is_err() && consumer.lag(past).await.is_err());
+    assert!(consumer.pause(past, true).await.is_err() && consumer.lag(&[past]).await.is_err());
 }
 
 /// What is written to one topic and partition is in no other.

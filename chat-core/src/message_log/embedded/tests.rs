@@ -38,7 +38,7 @@ async fn offsets_and_commits_go_on_after_a_restart() {
         assert_eq!(log.end(Topic::Messages, 0).await, Ok(round * 10));
         assert_eq!(log.end(Topic::Messages, 1).await, Ok(0));
         let mut consumer = log.subscribe(Topic::Messages, "g").await.unwrap();
-        assert_eq!(consumer.lag(0).await, Ok(0));
+        assert_eq!(consumer.lag(&[0]).await, Ok(vec![0]));
         log.append_all(vec![record(Topic::Messages, b"p"); 10]).await.unwrap();
         consumer.commit(0, (round + 1) * 10).await.unwrap();
     }

@@ -4,8 +4,9 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
-use super::connect::{patiently, watermarks};
+use super::connect::patiently;
 use super::group::{Membership, list};
+use super::observer::Observer;
 use super::{LogError, REQUEST_DEADLINE, unavailable};
 
 /// Where a partition begins for its new owner.
@@ -29,9 +30,11 @@ impl Beginning {
 /// with lost records is taken, so that the group counts it as ours, and stays paused. Waits for the broker.
 pub(super) fn take(
     client: &StreamConsumer<Membership>,
+    observer: &Observer,
     topic: &str,
     partitions: &[i32],
 ) -> Result<Vec<Beginning>, LogError> {
+    let starts = observer.starts(topic, partitions)?;
     let committed = patiently(|| client.committed_offsets(list(topic, partitions), REQUEST_DEADLINE))?;
     let mut beginnings = Vec::with_capacity(partitions.len());
     let (mut unread, mut from, mut lost) =
@@ -48,7 +51,7 @@ pub(super) fn take(
         let beginning = Beginning {
             partition: u32::try_from(number).map_err(unavailable)?,
             committed: u64::try_from(committed).map_err(unavailable)?,
-            start: watermarks(client.client(), topic, number)?.start,
+            start: starts.get(&number).copied().unwrap_or_default(),
         };
         if beginning.is_lost() {
             lost.add_partition(topic, number);

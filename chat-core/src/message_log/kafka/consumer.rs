@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::assignment::{self, Beginning};
-use super::connect::{Settings, watermarks};
+use super::connect::Settings;
 use super::group::{Member, Step, list};
+use super::observer::Observer;
 use super::{Names, REQUEST_DEADLINE, blocking, unavailable};
 use crate::message_log::{Consumer, Delivery, Entry, LogError, Topic};
 
@@ -30,6 +31,7 @@ const READ_AHEAD: usize = 2_000;
 
 pub(super) struct KafkaConsumer {
     member: Member,
+    observer: Arc<Observer>,
     names: Arc<Names>,
     topic: Topic,
     owned: BTreeMap<u32, Owned>,
@@ -55,6 +57,7 @@ struct Owned {
 impl KafkaConsumer {
     pub(super) fn subscribe(
         settings: &Settings,
+        observer: Arc<Observer>,
         names: Arc<Names>,
         topic: Topic,
         group: &str,
@@ -62,6 +65,7 @@ impl KafkaConsumer {
         let member = Member::join(&settings.member(group), &names.topic(topic))?;
         Ok(Self {
             member,
+            observer,
             names,
             topic,
             owned: BTreeMap::new(),
@@ -75,9 +79,9 @@ impl KafkaConsumer {
 
     async fn take(&mut self, partitions: Vec<i32>) -> Result<(), LogError> {
         let (client, topic) = (self.member.handle(), Arc::clone(self.member.topic()));
-        let taking = self
-            .taking
-            .get_or_insert_with(|| tokio::task::spawn_blocking(move || assignment::take(&client, &topic, &partitions)));
+        let observer = Arc::clone(&self.observer);
+        let take = move || assignment::take(&client, &observer, &topic, &partitions);
+        let taking = self.taking.get_or_insert_with(|| tokio::task::spawn_blocking(take));
         let taken = taking.await.map_err(unavailable);
         // Nothing is awaited from here on: cancelled above, the same call is waited for again.
         self.taking = None;
@@ -253,13 +257,19 @@ impl Consumer for KafkaConsumer {
         Ok(())
     }
 
-    async fn lag(&self, partition: u32) -> Result<u64, LogError> {
-        let number = self.names.check(self.topic, partition)?;
-        let unknown = || LogError::NoPartition { topic: self.topic.name(), partition };
-        let committed = self.owned.get(&partition).ok_or_else(unknown)?.committed;
-        let (client, topic) = (self.member.handle(), Arc::clone(self.member.topic()));
-        let end = blocking(move || Ok(watermarks(client.client(), &topic, number)?.end)).await?;
-        Ok(end.saturating_sub(committed))
+    async fn lag(&self, partitions: &[u32]) -> Result<Vec<u64>, LogError> {
+        let mut owned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let number = self.names.check(self.topic, *partition)?;
+            let unknown = || LogError::NoPartition { topic: self.topic.name(), partition: *partition };
+            owned.push((number, self.owned.get(partition).ok_or_else(unknown)?.committed));
+        }
+        let (observer, topic) = (Arc::clone(&self.observer), Arc::clone(self.member.topic()));
+        let numbers: Vec<i32> = owned.iter().map(|(number, _)| *number).collect();
+        let ends = blocking(move || observer.ends(&topic, &numbers)).await?;
+        let lag =
+            |(number, committed): &(i32, u64)| ends.get(number).copied().unwrap_or_default().saturating_sub(*committed);
+        Ok(owned.iter().map(lag).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::connect::Settings;
+use super::observer::Observer;
 use super::producer::Producer;
 use super::{KafkaLog, Names, Topic};
 use crate::config::KafkaConfig;
@@ -18,6 +19,9 @@ pub enum OpenError {
     /// No broker answered, or none let us in.
     #[error("Kafka is unreachable: {0}")]
     Unreachable(String),
+    /// The topics are another cluster's.
+    #[error("the topics belong to {0}")]
+    Owned(String),
     /// A topic is not what the settings say. One without partitions does not exist.
     #[error("the topic {topic} has {found} partitions, not {expected}")]
     Topic {
@@ -34,7 +38,7 @@ impl OpenError {
     /// Returns whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Settings(_) => false,
+            Self::Settings(_) | Self::Owned(_) => false,
             Self::Unreachable(_) => true,
             Self::Topic { found, .. } => *found == 0,
         }
@@ -56,7 +60,8 @@ impl KafkaLog {
             Ok(producer)
         });
         let producer = opened.await.map_err(|error| OpenError::Unreachable(error.to_string()))??;
-        Ok(Self { names, settings, producer: Arc::new(producer) })
+        let observer = Arc::new(Observer::new(&settings, &names)?);
+        Ok(Self { names, settings, producer: Arc::new(producer), observer })
     }
 }
 

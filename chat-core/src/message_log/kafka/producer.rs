@@ -10,18 +10,19 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer a
 use tracing::warn;
 
 use super::connect::{Connection, watermarks};
+use super::farewell::Farewell;
 use super::{Append, Appended, LogError, Position, REQUEST_DEADLINE, time, unavailable};
 
 pub(super) struct Producer {
     config: ClientConfig,
     connection: Connection,
-    current: RwLock<FutureProducer<Connection>>,
+    current: RwLock<Farewell<FutureProducer<Connection>>>,
 }
 
 impl Producer {
     pub(super) fn new(config: ClientConfig) -> KafkaResult<Self> {
         let connection = Connection::default();
-        let current = RwLock::new(config.create_with_context(connection.clone())?);
+        let current = RwLock::new(Farewell::new(config.create_with_context(connection.clone())?));
         Ok(Self { config, connection, current })
     }
 
@@ -66,7 +67,7 @@ impl Producer {
     }
 
     fn current(&self) -> FutureProducer<Connection> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        (**self.current.read().unwrap_or_else(PoisonError::into_inner)).clone()
     }
 
     /// Replaces a producer that met a fatal error, such as a sequence that the broker has forgotten. What it had in
@@ -76,7 +77,7 @@ impl Producer {
         let Some((code, reason)) = current.client().fatal_error() else { return };
         warn!(%code, reason, "replace the producer");
         match self.config.create_with_context(self.connection.clone()) {
-            Ok(producer) => *current = producer,
+            Ok(producer) => *current = Farewell::new(producer),
             Err(error) => warn!(%error, "make a producer"),
         }
     }

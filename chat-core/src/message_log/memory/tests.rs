@@ -47,6 +47,6 @@ async fn a_second_follower_of_a_group_takes_over() {
         assert_eq!(second.next(10).await, Ok(Delivery::Assigned { partition, epoch: 1, committed: 0 }));
     }
     first.commit(0, 1).await.unwrap();
-    assert_eq!(second.lag(0).await, Ok(0));
+    assert_eq!(second.lag(&[0]).await, Ok(vec![0]));
     assert!(matches!(second.next(10).await, Ok(Delivery::Records { partition: 0, .. })));
 }
