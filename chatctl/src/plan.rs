@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use operator::build::{Object, Running, build};
+use operator::build::{Object, Running, build, unsupported};
 use operator::crd::ChatCluster;
 use operator::inspect::{Action, Cluster, Planned};
 use serde::Serialize;
@@ -72,11 +72,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<()> {
 /// Builds what a manifest asks for, or refuses what the operator of this version would refuse.
 fn objects(cluster: &ChatCluster) -> anyhow::Result<Vec<Object>> {
     let valid = lint::valid(cluster)?;
-    let objects = build(&valid, &Running::first(&valid));
-    if objects.is_empty() {
-        return Err(Refused("the operator of this version runs `engines: {embedded: {}}` only".to_owned()).into());
+    match unsupported(&valid) {
+        Some(why) => Err(Refused(why).into()),
+        None => Ok(build(&valid, &Running::first(&valid))),
     }
-    Ok(objects)
 }
 
 /// Finds the API server and the cluster as it is there; says why not, and goes on without.
@@ -159,6 +158,6 @@ mod tests {
     fn what_the_operator_does_not_run_is_refused() {
         let manifest = include_str!("../../examples/external/chatcluster.yaml");
         let error = objects(&operator::manifest::parse(manifest).unwrap()).unwrap_err();
-        assert!(error.is::<Refused>() && error.to_string().contains("embedded"), "{error}");
+        assert!(error.is::<Refused>() && error.to_string().contains("spec.redis.managed"), "{error}");
     }
 }

@@ -9,10 +9,12 @@
 
 mod front;
 mod object;
+mod unsupported;
 mod v0_1;
 
 pub use front::{Front, front, front_component};
 pub use object::Object;
+pub use unsupported::unsupported;
 
 use uuid::Uuid;
 

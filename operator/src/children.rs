@@ -22,11 +22,13 @@ const fn built_in(group: &'static str, version: &'static str, kind: &'static str
 }
 
 /// All kinds that are made, in no particular order; each is watched.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     built_in("", "v1", "ServiceAccount", "serviceaccounts"),
     built_in("", "v1", "ConfigMap", "configmaps"),
     built_in("", "v1", "Service", "services"),
     built_in("apps", "v1", "StatefulSet", "statefulsets"),
+    built_in("apps", "v1", "Deployment", "deployments"),
+    built_in("batch", "v1", "Job", "jobs"),
     built_in("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
     built_in("networking.k8s.io", "v1", "Ingress", "ingresses"),
     built_in("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),

@@ -12,6 +12,7 @@
 mod apply;
 mod dereference;
 mod failure;
+mod generated;
 mod lease;
 mod memory;
 mod metrics;

@@ -27,6 +27,7 @@ pub mod rbac;
 mod reasons;
 pub mod redis;
 pub mod scaling;
+pub mod settings;
 pub mod status;
 pub mod validate;
 pub mod workload;

@@ -9,12 +9,12 @@ use crate::children::KINDS;
 /// Name of the rights inside a namespace whose clusters are run.
 pub const TENANT: &str = "chat-operator-tenant";
 
-/// Returns the rules for a namespace whose clusters are run: no Secret is listed or watched, and none is written.
+/// Returns the rules for a namespace whose clusters are run: no Secret is listed or watched, and none that is there is changed.
 pub fn tenant_rules() -> Vec<Value> {
     let mut rules = vec![
         rule(&["chatcluster.dev"], &["chatclusters"], &["get", "list", "watch"]),
         rule(&["chatcluster.dev"], &["chatclusters/status"], &["patch"]),
-        rule(&[""], &["secrets"], &["get"]),
+        rule(&[""], &["secrets"], &["get", "create"]),
         rule(&[""], &["pods"], &["list"]),
         rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
     ];

@@ -17,6 +17,8 @@ reasons! {
     ConditionReason {
         Serving => "All that is asked for runs and is ready.",
         Starting => "Pods are starting.",
+        Provisioning => "The engines are being prepared: topics, keyspace, index.",
+        ProvisioningFailed => "The engines could not be prepared; the message says why, and it is tried again.",
         Updating => "Pods are being replaced by those of the manifest as it is now.",
         Settled => "Nothing is under way.",
         Frozen => "`paused` keeps what would change from being changed.",
@@ -109,7 +111,7 @@ fn conditions(old: &ChatClusterStatus, observed: &Observed, now: &Time) -> Vec<C
         Some(obstacle) => (obstacle.reason.clone(), obstacle.message.clone()),
         None => (reason.clone(), message.clone()),
     };
-    let said: [(&str, bool, String, String); 5] = [
+    let mut said = vec![
         ("Ready", ready, reason, message),
         (
             "Reconciling",
@@ -126,6 +128,10 @@ fn conditions(old: &ChatClusterStatus, observed: &Observed, now: &Time) -> Vec<C
         ("GatewaysReady", gateways.0, gateways.1, gateways.2),
         ("Paused", observed.paused, frozen.name().to_owned(), paused_message(observed)),
     ];
+    if observed.workloads.iter().any(is_worker) {
+        let (is, reason, message) = part(observed, is_worker);
+        said.push(("WorkersReady", is, reason, message));
+    }
     said.into_iter()
         .map(|(kind, is, reason, message)| {
             let status = if is { "True" } else { "False" };
@@ -141,6 +147,10 @@ fn conditions(old: &ChatClusterStatus, observed: &Observed, now: &Time) -> Vec<C
             }
         })
         .collect()
+}
+
+fn is_worker(workload: &Workload) -> bool {
+    workload.kind == "Deployment"
 }
 
 fn paused_message(observed: &Observed) -> String {
@@ -172,7 +182,9 @@ fn part(observed: &Observed, of: impl Fn(&Workload) -> bool) -> (bool, String, S
         return (false, trouble.reason.clone(), trouble.message.clone());
     }
     let Workload { kind, name, wanted, ready, updated, .. } = behind;
-    if ready < wanted {
+    if kind == "Job" {
+        said(false, ConditionReason::Provisioning, format!("Job {name} prepares the engines"))
+    } else if ready < wanted {
         said(false, ConditionReason::Starting, format!("{kind} {name}: {ready} of {wanted} pods are ready"))
     } else {
         said(false, ConditionReason::Updating, format!("{kind} {name}: {updated} of {wanted} pods are up to date"))

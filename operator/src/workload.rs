@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use crate::status::ConditionReason;
+
 /// Kinds of workloads.
-pub const KINDS: [&str; 2] = ["StatefulSet", "Deployment"];
+pub const KINDS: [&str; 3] = ["StatefulSet", "Deployment", "Job"];
 
 /// How far the pods of a StatefulSet or a Deployment are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +35,16 @@ impl Workload {
         if !KINDS.contains(&kind.as_str()) {
             return None;
         }
+        // A Job is there once it is done.
+        let is_job = kind == "Job";
+        let done = u64::from(number("/status/succeeded") > 0);
         Some(Self {
             name: text("/metadata/name"),
             component: text("/metadata/labels/app.kubernetes.io~1component"),
-            wanted: number("/spec/replicas"),
-            ready: number("/status/readyReplicas"),
-            updated: number("/status/updatedReplicas"),
-            observed: number("/status/observedGeneration") >= number("/metadata/generation"),
+            wanted: if is_job { 1 } else { number("/spec/replicas") },
+            ready: if is_job { done } else { number("/status/readyReplicas") },
+            updated: if is_job { done } else { number("/status/updatedReplicas") },
+            observed: is_job || number("/status/observedGeneration") >= number("/metadata/generation"),
             kind,
         })
     }
@@ -62,8 +67,25 @@ pub struct Trouble {
 impl Trouble {
     /// Reads the first trouble of a list of pods.
     pub fn of(pods: &[Value]) -> Option<Self> {
-        pods.iter().find_map(|pod| container(pod).or_else(|| scheduling(pod)))
+        pods.iter().find_map(|pod| provisioning(pod).or_else(|| container(pod)).or_else(|| scheduling(pod)))
     }
+}
+
+/// Reads what `chat-workers provision` left as its last word.
+fn provisioning(pod: &Value) -> Option<Trouble> {
+    let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
+    let words = statuses.iter().flat_map(|status| {
+        let last = ["/state/terminated/message", "/lastState/terminated/message"];
+        last.into_iter().filter_map(|pointer| status.pointer(pointer)?.as_str())
+    });
+    let reports = words.filter_map(|word| serde_json::from_str::<Value>(word).ok());
+    let failed = reports.into_iter().find(|report| report["ready"] == false)?;
+    let why = ["topics", "keyspace", "index"].into_iter().filter_map(|part| {
+        let reason = failed[part]["reason"].as_str()?;
+        Some(format!("{part}: {reason}"))
+    });
+    let message = why.collect::<Vec<_>>().join("; ");
+    Some(Trouble { reason: ConditionReason::ProvisioningFailed.name().to_owned(), message })
 }
 
 fn container(pod: &Value) -> Option<Trouble> {
@@ -127,6 +149,16 @@ mod tests {
         assert_eq!(
             (trouble.reason.as_str(), trouble.message.as_str()),
             ("ErrImagePull", "pod demo-local-0: no such image")
+        );
+        let refused =
+            r#"{"ready":false,"topics":{"ready":true},"keyspace":{"ready":false,"reason":"it is of another"}}"#;
+        let refused = json!({"status": {"containerStatuses": [{
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"message": refused}},
+        }]}});
+        let trouble = Trouble::of(&[refused]).unwrap();
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.message.as_str()),
+            ("ProvisioningFailed", "keyspace: it is of another")
         );
         let full = json!({
             "metadata": {"name": "demo-local-0"},

@@ -2,14 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+use chat_core::config::ProcessConfig;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
+    batch::v1::Job,
     core::v1::{ConfigMap, Service, ServiceAccount},
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use operator::{
-    build::{Object, Running, build},
+    build::{Object, Running, build, unsupported},
     crd::ChatCluster,
     manifest,
     validate::{Apis, References, ValidatedCluster, validate},
@@ -44,10 +46,12 @@ fn same<T: DeserializeOwned + Serialize>(object: &Object) {
     assert_eq!(&serde_json::to_value(typed).unwrap(), object.manifest(), "{} {}", object.kind(), object.name());
 }
 
-const MANIFESTS: [(&str, &str); 3] = [
+const MANIFESTS: [(&str, &str); 5] = [
     ("demo", "../examples/chatcluster.yaml"),
     ("ingress", "tests/embedded/ingress.yaml"),
     ("route", "tests/embedded/route.yaml"),
+    ("plain", "tests/full/plain.yaml"),
+    ("secured", "tests/full/secured.yaml"),
 ];
 
 #[test]
@@ -57,6 +61,7 @@ fn every_object_is_of_its_kind() {
             match object.kind() {
                 "ConfigMap" => same::<ConfigMap>(&object),
                 "Deployment" => same::<Deployment>(&object),
+                "Job" => same::<Job>(&object),
                 "Ingress" => same::<Ingress>(&object),
                 "NetworkPolicy" => same::<NetworkPolicy>(&object),
                 "PodDisruptionBudget" => same::<PodDisruptionBudget>(&object),
@@ -108,11 +113,50 @@ fn every_pod_keeps_to_the_restricted_level() {
                 assert_eq!(security["readOnlyRootFilesystem"], true);
                 assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]));
                 assert!(container["resources"]["requests"]["memory"].is_string(), "{}", object.name());
+                if object.kind() == "Job" {
+                    continue;
+                }
                 for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
                     assert!(container[probe].is_object(), "{} has no {probe}", object.name());
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_processes_read_their_settings_as_they_are_rendered() {
+    let mut read_by = Vec::new();
+    for path in ["tests/full/plain.yaml", "tests/full/secured.yaml"] {
+        for object in objects(&read(path)).iter().filter(|object| object.kind() == "ConfigMap") {
+            let text = object.manifest()["data"]["chat.yaml"].as_str().unwrap();
+            let config: ProcessConfig = serde_yaml::from_str(text).unwrap();
+            assert_eq!(serde_yaml::to_string(&config).unwrap(), text);
+            read_by.push((config.gateway.is_some(), config.workers.is_some()));
+        }
+    }
+    let each = [(false, false), (false, true), (true, false)];
+    assert_eq!(read_by, [each, each].concat());
+}
+
+#[test]
+fn what_only_gateways_read_restarts_no_worker() {
+    let before = read("tests/full/secured.yaml");
+    let mut after = before.clone();
+    after.spec.gateways.limits.group_members = Some(21);
+    let changed = templates(&before).into_iter().zip(templates(&after)).filter(|(before, after)| before != after);
+    assert_eq!(changed.map(|((name, _), _)| name).collect::<Vec<_>>(), ["secured-gateway"]);
+}
+
+#[test]
+fn what_this_release_does_not_run_is_named_by_field() {
+    let manifest = include_str!("../../examples/external/chatcluster.yaml");
+    let cluster = valid(&manifest::parse(manifest).unwrap());
+    let why = unsupported(&cluster).unwrap();
+    assert!(why.starts_with("spec.redis.managed:"), "{why}");
+    assert!(build(&cluster, &Running::first(&cluster)).is_empty());
+    for (_, path) in MANIFESTS {
+        assert_eq!(unsupported(&valid(&read(path))), None, "{path}");
     }
 }
 

@@ -5,11 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_core::config::{
-    Algorithm, AuthConfig, DrainConfig, GatewayConfig, KeySource, Limits, OtlpConfig, Rate, Verifier as VerifierConfig,
-};
+use chat_core::config::{AuthConfig, DrainConfig, GatewayConfig, KeySource, OtlpConfig};
 use operator::crd::{self, AutoscalingMode, ChatClusterSpec, Gateways, PushContent, SecretKeyRef, Verifier};
 use operator::scaling::Rules;
+use operator::settings::{drain, limits, only_verifier, size, verifier};
 use serde::Serialize;
 
 use crate::token::Claims;
@@ -121,18 +120,9 @@ fn template(gateways: &Gateways, choices: &Choices<'_>) -> GatewayConfig {
         insecure_attachments: true,
         auth: auth(&gateways.auth.verifiers, choices),
         limits: limits(&gateways.limits),
-        drain: DrainConfig {
-            deadline_seconds: gateways.drain.deadline().as_secs(),
-            reconnects_per_second: gateways.drain.reconnects_per_second(),
-            // The front door sees a drain at once: no endpoint or load balancer has to notice first.
-            settle_seconds: 0,
-        },
+        // The front door sees a drain at once: no endpoint or load balancer has to notice first.
+        drain: DrainConfig { settle_seconds: 0, ..drain(&gateways.drain) },
     }
-}
-
-/// The crate runs on machines where a `usize` holds any `u32`.
-fn size(value: u32) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 /// Returns the file of a key of a Secret, where Secrets are there.
@@ -143,48 +133,19 @@ fn secret(choices: &Choices<'_>, reference: &SecretKeyRef, default: &str) -> Opt
 fn auth(verifiers: &[Verifier], choices: &Choices<'_>) -> AuthConfig {
     let local_key = KeySource::Hs256File(choices.key_file.clone());
     if verifiers.is_empty() {
-        let verifier = VerifierConfig {
-            name: "local".to_owned(),
-            user_claim: Claims::default().user_claim,
-            algorithms: vec![Algorithm::HS256],
-            issuer: None,
-            audience: None,
-            leeway_seconds: 30,
-            keys: local_key,
-        };
-        return AuthConfig { verifiers: vec![verifier] };
+        return AuthConfig { verifiers: vec![only_verifier("local", local_key)] };
     }
-    let verifier = |verifier: &Verifier| VerifierConfig {
-        name: verifier.name.clone(),
-        user_claim: verifier.user_claim().to_owned(),
-        algorithms: verifier.algorithms().into_iter().map(algorithm).collect(),
-        issuer: verifier.issuer.clone(),
-        audience: verifier.audience.clone(),
-        leeway_seconds: verifier.leeway().as_secs(),
-        keys: match (&verifier.jwks, &verifier.hs256) {
-            (Some(jwks), _) => KeySource::Jwks {
-                url: jwks.url.clone(),
-                ca_file: jwks.ca_secret_ref.as_ref().and_then(|authority| secret(choices, authority, "ca.crt")),
-            },
-            (None, shared) => shared
-                .as_ref()
-                .and_then(|shared| secret(choices, &shared.secret_ref, "key"))
-                .map_or_else(|| local_key.clone(), KeySource::Hs256File),
+    let keys = |of: &Verifier| match (&of.jwks, &of.hs256) {
+        (Some(jwks), _) => KeySource::Jwks {
+            url: jwks.url.clone(),
+            ca_file: jwks.ca_secret_ref.as_ref().and_then(|authority| secret(choices, authority, "ca.crt")),
         },
+        (None, shared) => shared
+            .as_ref()
+            .and_then(|shared| secret(choices, &shared.secret_ref, "key"))
+            .map_or_else(|| local_key.clone(), KeySource::Hs256File),
     };
-    AuthConfig { verifiers: verifiers.iter().map(verifier).collect() }
-}
-
-fn algorithm(algorithm: crd::Algorithm) -> Algorithm {
-    match algorithm {
-        crd::Algorithm::Hs256 => Algorithm::HS256,
-        crd::Algorithm::Rs256 => Algorithm::RS256,
-        crd::Algorithm::Rs384 => Algorithm::RS384,
-        crd::Algorithm::Rs512 => Algorithm::RS512,
-        crd::Algorithm::Es256 => Algorithm::ES256,
-        crd::Algorithm::Es384 => Algorithm::ES384,
-        crd::Algorithm::EdDsa => Algorithm::EdDSA,
-    }
+    AuthConfig { verifiers: verifiers.iter().map(|of| verifier(of, keys(of))).collect() }
 }
 
 /// Returns what the first verifier with the local key asks of a token.
@@ -200,27 +161,6 @@ fn claims(verifiers: &[Verifier], choices: &Choices<'_>) -> Option<Claims> {
         issuer: verifier.issuer.clone(),
         audience: verifier.audience.clone(),
     })
-}
-
-fn limits(limits: &crd::Limits) -> Limits {
-    let rate = |rate: crd::Rate| Rate::new(rate.per_second, rate.burst);
-    let limits = limits.resolved();
-    Limits {
-        frame_bytes: size(limits.frame_bytes),
-        content_bytes: size(limits.content_bytes),
-        meta_bytes: size(limits.meta_bytes),
-        sends_per_user: rate(limits.sends_per_user),
-        sends_per_chat: rate(limits.sends_per_chat),
-        frames_per_session: rate(limits.frames_per_session),
-        typing_per_minute: limits.typing_per_minute,
-        receipts_per_second: limits.receipts_per_second,
-        sessions_per_user: size(limits.sessions_per_user),
-        auth_seconds: limits.auth.as_secs(),
-        queue_bytes: size(limits.queue_bytes),
-        group_members: limits.group_members.into(),
-        chats_per_user: size(limits.chats_per_user),
-        presence_subscriptions: size(limits.presence_subscriptions),
-    }
 }
 
 /// Lists what a local stack does in another way than a cluster, in the order of the manifest's documentation.

@@ -1,11 +1,14 @@
 //! The rendering of versions 0.1: change nothing here that a released version renders.
 
 mod exposure;
+mod full;
 mod local;
 mod network;
 mod pod;
 
 use serde_json::{Value, json};
+
+use full::External;
 
 use super::{COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, Object, Running};
 use crate::{
@@ -16,13 +19,20 @@ use crate::{
 /// Port that clients connect to.
 const CLIENT_PORT: u16 = 8080;
 
-pub(super) fn render(cluster: &ValidatedCluster, _running: &Running) -> Vec<Object> {
+pub(super) fn render(cluster: &ValidatedCluster, running: &Running) -> Vec<Object> {
     let names = Names(cluster);
-    let mut objects = Vec::new();
-    if let Stack::Embedded(engine) = &cluster.stack {
-        objects.extend(local::objects(&names, engine));
-        objects.extend(exposure::objects(&names, local::COMPONENT));
-    }
+    let mut objects = match &cluster.stack {
+        Stack::Embedded(engine) => {
+            let mut objects = local::objects(&names, engine);
+            objects.extend(exposure::objects(&names, local::COMPONENT));
+            objects
+        }
+        Stack::Full(engines) => match External::of(engines) {
+            Some(engines) => full::objects(&names, engines, running),
+            // It is refused before; see `unsupported`.
+            None => return Vec::new(),
+        },
+    };
     objects.extend(network::objects(&names));
     objects
 }

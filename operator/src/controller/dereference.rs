@@ -81,7 +81,7 @@ pub(super) async fn dereference(
     Ok(References { secrets: Some(found), apis: Some(apis), kept, ..References::default() })
 }
 
-fn lengths(secret: &Secret) -> BTreeMap<String, usize> {
+pub(super) fn lengths(secret: &Secret) -> BTreeMap<String, usize> {
     let data = secret.data.iter().flatten();
     data.map(|(key, value)| (key.clone(), value.0.len())).collect()
 }

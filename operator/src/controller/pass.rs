@@ -15,16 +15,17 @@ use tokio::time::{Instant, timeout};
 
 use super::apply::{Applied, Applier};
 use super::dereference::{ServedApis, dereference};
+use super::generated::generate;
 use super::memory::{ClusterMemory, Memory};
 use super::metrics::Metrics;
 use super::running::workloads;
 use super::tell::Teller;
 use super::watches::Watches;
 use super::{failure, now};
-use crate::build::{COMPONENT, INSTANCE, Running, build, front, front_component};
+use crate::build::{COMPONENT, INSTANCE, Running, build, front, front_component, unsupported};
 use crate::crd::ChatCluster;
 use crate::status::{ConditionReason, Observed, Obstacle, status};
-use crate::validate::{Stack, Version, validate};
+use crate::validate::{Version, validate};
 use crate::workload::{Trouble, Workload};
 
 /// A cluster as it is stored; it may be none that this operator can read.
@@ -164,14 +165,15 @@ async fn observe(cluster: &ChatCluster, context: &Context, memory: &mut ClusterM
         }
     };
     observed.resolved = Some(valid.resolved());
-    if matches!(valid.stack, Stack::Full(_)) {
-        let obstacle = Obstacle {
-            reason: ConditionReason::NotSupported.name().to_owned(),
-            message: format!("operator {} runs `engines: {{embedded: {{}}}}` only", context.own),
-            passes: false,
-        };
+    if let Some(message) = unsupported(&valid) {
+        let reason = ConditionReason::NotSupported.name().to_owned();
+        let obstacle = Obstacle { reason, message, passes: false };
         return Observed { obstacle: Some(obstacle), ..observed };
     }
+    let mut waiting = match generate(&context.client, &valid, memory, cluster.spec.paused).await {
+        Ok(waiting) => waiting,
+        Err(obstacle) => return Observed { obstacle: Some(obstacle), ..observed },
+    };
     let front = front(&valid);
     observed.selector.clone_from(&front.selector);
     let applier = Applier {
@@ -193,7 +195,8 @@ async fn observe(cluster: &ChatCluster, context: &Context, memory: &mut ClusterM
     context.teller.tell_repairs(cluster, &repaired).await;
     observed.trouble = trouble(context, &namespace, &valid.name, &found).await;
     observed.workloads = found;
-    observed.pending = pending;
+    waiting.extend(pending);
+    observed.pending = waiting;
     observed.url = front.url(address.as_deref());
     observed.obstacle = obstacle;
     observed

@@ -160,6 +160,26 @@ impl ValidatedCluster {
         values
     }
 
+    /// Returns the Secret and the key of the admin ports' token; where the manifest names none, one is generated.
+    pub fn admin_token(&self) -> (String, String) {
+        match &self.spec.gateways.admin_token_secret_ref {
+            Some(token) => (token.name.clone(), token.key_or("token").to_owned()),
+            None => (format!("{}-admin", self.name), "token".to_owned()),
+        }
+    }
+
+    /// Returns the generated Secret with the key of tokens, where the manifest names no verifier.
+    pub fn token_key(&self) -> Option<String> {
+        self.spec.gateways.auth.verifiers.is_empty().then(|| format!("{}-jwt", self.name))
+    }
+
+    /// Lists the Secrets that are generated where they are not there, each with its key.
+    pub fn generated(&self) -> Vec<(String, &'static str)> {
+        let Stack::Full(_) = self.stack else { return Vec::new() };
+        let admin = self.spec.gateways.admin_token_secret_ref.is_none().then(|| (self.admin_token().0, "token"));
+        admin.into_iter().chain(self.token_key().map(|secret| (secret, "key"))).collect()
+    }
+
     /// Returns the port of the Service in front of the gateways.
     pub fn service_port(&self) -> u16 {
         let gateways = &self.spec.gateways;

@@ -11,6 +11,12 @@ async fn every_object_that_is_deleted_comes_back() {
     let world = World::with_operator("deleted").await;
     world.apply(DEMO).await;
     world.wait_ready("demo").await;
+    delete_each(&world).await;
+    world.wait_ready("demo").await;
+}
+
+/// Deletes every object of the operator's, one after another, and waits for another in its place.
+pub(crate) async fn delete_each(world: &World) {
     for ((kind, name), object) in world.children().await {
         let api = world.objects(KINDS.iter().find(|it| it.kind == kind).unwrap());
         let uid = object.metadata.uid;
@@ -21,7 +27,6 @@ async fn every_object_that_is_deleted_comes_back() {
             })
             .await;
     }
-    world.wait_ready("demo").await;
 }
 
 #[tokio::test]

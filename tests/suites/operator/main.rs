@@ -9,6 +9,7 @@ mod convergence;
 mod crashes;
 mod definition;
 mod drift;
+mod external;
 mod lease;
 mod life;
 mod refusals;

@@ -32,6 +32,19 @@ metadata: {name: demo}
 spec: {version: 0.1.0, engines: {embedded: {}}}
 ";
 
+/// A manifest that runs beside engines of somebody else.
+pub(crate) const EXTERNAL: &str = "
+apiVersion: chatcluster.dev/v1alpha1
+kind: ChatCluster
+metadata: {name: demo}
+spec:
+  version: 0.1.0
+  redis: {external: {urls: ['redis://redis:6379']}}
+  kafka: {external: {bootstrapServers: ['kafka:9092']}}
+  cassandra: {external: {contactPoints: [cassandra], localDatacenter: dc1}}
+  search: {disabled: {}}
+";
+
 /// A namespace with what is in it.
 pub(crate) struct World {
     pub(crate) client: Client,
@@ -313,14 +326,16 @@ async fn apply(client: &Client, namespace: &str, object: &Value) {
     api.patch(name, &PatchParams::apply("tests").force(), &Patch::Apply(object)).await.unwrap();
 }
 
-/// Plays the kubelet: says of every pod that it runs and is ready.
+/// Plays the kubelet: says of every pod that it runs and is ready, and of one of a Job that it is done.
 async fn run_pods(pods: Api<Pod>) {
     loop {
         for pod in pods.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
-            let runs = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-            if !runs && pod.metadata.deletion_timestamp.is_none() {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            let is_of_job = pod.owner_references().iter().any(|owner| owner.kind == "Job");
+            let is = if is_of_job { "Succeeded" } else { "Running" };
+            if phase != Some(is) && pod.metadata.deletion_timestamp.is_none() {
                 let status = json!({ "status": {
-                    "phase": "Running",
+                    "phase": is,
                     "conditions": [{ "type": "Ready", "status": "True" }, { "type": "ContainersReady", "status": "True" }],
                 } });
                 // It may be gone meanwhile.

@@ -1,3 +1,5 @@
+use chat_core::config::{Algorithm, Limits, Rate};
+
 use super::*;
 
 const SIX_LINES: &str = "

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     CLIENT_PORT, Names, Object,
-    pod::{Pod, Probes, Source, Volume},
+    pod::{Pod, Probes, SECRETS, Source, Volume, config_volume, secret_volumes},
 };
 use crate::build::fingerprint;
 use crate::crd::{
@@ -20,9 +20,6 @@ pub(super) const COMPONENT: &str = "local";
 /// Directory of the volume. The data lies one below, so that it is a directory that the stack made for itself alone.
 const VOLUME: &str = "/var/lib/chat";
 
-/// Directory of the Secrets that hold keys of tokens.
-const SECRETS: &str = "/run/secrets/chat";
-
 /// Seconds from SIGTERM to SIGKILL: sessions are asked to move, then the log is closed.
 const GRACE_SECONDS: u64 = 60;
 
@@ -31,6 +28,7 @@ pub(super) fn objects(names: &Names<'_>, engine: &Embedded) -> Vec<Object> {
     let manifest = manifest(names);
     let pod = names.pod(&Pod {
         component: COMPONENT,
+        account: COMPONENT,
         template: &engine.pod_template,
         resources: &Resources::default(),
         default_resources: ("250m", "512Mi"),
@@ -94,7 +92,7 @@ pub(super) fn objects(names: &Names<'_>, engine: &Embedded) -> Vec<Object> {
 /// The manifest, the data, and each Secret that verifiers and traces name.
 fn volumes(names: &Names<'_>) -> Vec<Volume> {
     let mut volumes = vec![
-        Volume { name: "config".into(), path: "/etc/chat".into(), source: Source::ConfigMap(names.of(COMPONENT)) },
+        config_volume(names.of(COMPONENT)),
         Volume { name: "data".into(), path: VOLUME.into(), source: Source::Claim },
     ];
     let verifiers = &names.0.spec.gateways.auth.verifiers;
@@ -103,15 +101,8 @@ fn volumes(names: &Names<'_>) -> Vec<Volume> {
     let authorities = published.filter_map(|jwks| jwks.ca_secret_ref.as_ref()).map(|authority| &authority.name);
     let traces = names.0.spec.telemetry.otlp.as_ref();
     let headers = traces.and_then(|otlp| otlp.headers_secret_ref.as_ref()).map(|headers| &headers.name);
-    let secrets: BTreeSet<&String> = shared.chain(authorities).chain(headers).collect();
-    for (number, secret) in secrets.into_iter().enumerate() {
-        // The name of a Secret may be longer than that of a volume.
-        volumes.push(Volume {
-            name: format!("secret-{number}"),
-            path: format!("{SECRETS}/{secret}"),
-            source: Source::Secret(secret.clone()),
-        });
-    }
+    let secrets: BTreeSet<String> = shared.chain(authorities).chain(headers).cloned().collect();
+    volumes.extend(secret_volumes(&secrets));
     volumes
 }
 

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{CLIENT_PORT, Names, Object, local};
+use super::{CLIENT_PORT, External, Names, OPERATOR, Object, full, local};
 use crate::{crd::NetworkPolicyMode, validate::Stack};
+
+/// Port of Redis where an address names none.
+const REDIS_PORT: u16 = 6379;
 
 /// What a policy lets pass.
 struct Rules {
@@ -25,15 +28,18 @@ pub(super) fn objects(names: &Names<'_>) -> Vec<Object> {
 }
 
 fn rules(names: &Names<'_>) -> Vec<Rules> {
+    let outside: Vec<_> = std::iter::once(dns()).chain(ports_outside(names).into_iter().map(port)).collect();
+    let rules = |component, ingress| Rules { component, ingress, egress: outside.clone() };
     match &names.0.stack {
-        Stack::Embedded(_) => {
-            vec![Rules {
-                component: local::COMPONENT,
-                ingress: vec![port(CLIENT_PORT)],
-                egress: std::iter::once(dns()).chain(outside(names).into_iter().map(port)).collect(),
-            }]
+        Stack::Embedded(_) => vec![rules(local::COMPONENT, vec![port(CLIENT_PORT)])],
+        Stack::Full(_) => {
+            let mut all = vec![
+                rules(full::PROVISION, Vec::new()),
+                rules(full::GATEWAY, vec![port(CLIENT_PORT), administration()]),
+            ];
+            all.extend(full::roles(names.0).iter().map(|role| rules(role.name, vec![administration()])));
+            all
         }
-        Stack::Full(_) => Vec::new(),
     }
 }
 
@@ -50,12 +56,41 @@ fn policy(names: &Names<'_>, rules: Rules, full: bool) -> Object {
     }))
 }
 
-/// Ports of what the manifest names by address: issuers of tokens, and the collector of traces.
-fn outside(names: &Names<'_>) -> BTreeSet<u16> {
+/// Ports of what the manifest names by address: engines, issuers of tokens, the collector of traces; and of the push
+/// vendors.
+fn ports_outside(names: &Names<'_>) -> BTreeSet<u16> {
     let spec = &names.0.spec;
     let issuers = spec.gateways.auth.verifiers.iter().filter_map(|verifier| verifier.jwks.as_ref());
     let addresses = issuers.map(|jwks| &jwks.url).chain(spec.telemetry.otlp.iter().map(|otlp| &otlp.endpoint));
-    addresses.filter_map(|address| Url::parse(address).ok()?.port_or_known_default()).collect()
+    let mut ports: BTreeSet<u16> = addresses.filter_map(|address| url_port(address)).collect();
+    if let Stack::Full(engines) = &names.0.stack {
+        ports.extend(engines.kafka.external.bootstrap_servers.iter().filter_map(|server| last_port(server)));
+        let points = engines.cassandra.external.contact_points.iter();
+        ports.extend(points.map(|point| last_port(point).unwrap_or(full::CASSANDRA_PORT)));
+        if let Some(External { redis, .. }) = External::of(engines) {
+            ports.extend(redis.urls.iter().map(|url| last_port(url).unwrap_or(REDIS_PORT)));
+        }
+        ports.extend(engines.search.iter().filter_map(|(servers, _)| url_port(&servers.url)));
+        ports.extend(spec.push.is_enabled().then_some(443));
+    }
+    ports
+}
+
+fn url_port(address: &str) -> Option<u16> {
+    Url::parse(address).ok()?.port_or_known_default()
+}
+
+fn last_port(address: &str) -> Option<u16> {
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// The admin port, from the operator and from Prometheus, wherever they are.
+fn administration() -> Value {
+    let pods = |name: &str| json!({ "namespaceSelector": {}, "podSelector": { "matchLabels": { "app.kubernetes.io/name": name } } });
+    json!({
+        "from": [pods(OPERATOR), pods("prometheus")],
+        "ports": [{ "protocol": "TCP", "port": full::ADMIN_PORT }],
+    })
 }
 
 /// A port, from or to anywhere.

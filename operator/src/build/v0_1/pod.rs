@@ -1,5 +1,7 @@
 //! The pod that all components share: restricted Pod Security, read-only root, no token, spread over hosts and zones.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Names;
@@ -8,6 +10,8 @@ use crate::crd::{EnvVar, PodTemplate, PullPolicy, Resources};
 /// What differs between the pods of the components.
 pub(super) struct Pod<'a> {
     pub(super) component: &'a str,
+    /// Component whose service account it has.
+    pub(super) account: &'a str,
     pub(super) template: &'a PodTemplate,
     /// CPU and memory; where the manifest gives none, `default_resources`.
     pub(super) resources: &'a Resources,
@@ -50,6 +54,25 @@ pub(super) enum Source {
     Claim,
 }
 
+/// Directory of the Secrets, each a directory of its keys.
+pub(super) const SECRETS: &str = "/run/secrets/chat";
+
+/// The settings that a process reads.
+pub(super) fn config_volume(map: String) -> Volume {
+    Volume { name: "config".into(), path: "/etc/chat".into(), source: Source::ConfigMap(map) }
+}
+
+/// A volume for each Secret: what changes in it is there without a restart.
+pub(super) fn secret_volumes(secrets: &BTreeSet<String>) -> Vec<Volume> {
+    let volume = |(number, secret): (usize, &String)| Volume {
+        // The name of a Secret may be longer than that of a volume.
+        name: format!("secret-{number}"),
+        path: format!("{SECRETS}/{secret}"),
+        source: Source::Secret(secret.clone()),
+    };
+    secrets.iter().enumerate().map(volume).collect()
+}
+
 impl Names<'_> {
     /// Returns the template of a pod: `metadata` and `spec`.
     pub(super) fn pod(&self, pod: &Pod<'_>) -> Value {
@@ -64,7 +87,7 @@ impl Names<'_> {
             "metadata": { "labels": labels, "annotations": annotations },
             "spec": {
                 "serviceAccountName":
-                    template.service_account.clone().unwrap_or_else(|| self.of(pod.component)),
+                    template.service_account.clone().unwrap_or_else(|| self.of(pod.account)),
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
                 "securityContext": pod_security(template, &pod.security),
