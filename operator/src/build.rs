@@ -25,6 +25,9 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Label of the part of the cluster an object belongs to.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 
+/// Port of probes, metrics, `/status` and `/drain` of gateways and workers.
+pub const ADMIN_PORT: u16 = v0_1::ADMIN_PORT;
+
 /// Label of who writes an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].

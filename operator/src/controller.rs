@@ -9,6 +9,7 @@
 //! [`build`]: crate::build::build
 //! [`status`]: crate::status::status
 
+mod admin;
 mod apply;
 mod dereference;
 mod failure;
@@ -20,6 +21,7 @@ mod pass;
 mod probes;
 mod run;
 mod running;
+mod scale;
 mod tell;
 mod watches;
 

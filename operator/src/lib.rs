@@ -18,6 +18,7 @@ pub mod children;
 pub mod controller;
 mod count;
 pub mod crd;
+pub mod fleet;
 #[cfg(feature = "cluster")]
 pub mod inspect;
 pub mod install;

@@ -15,7 +15,7 @@ pub fn tenant_rules() -> Vec<Value> {
         rule(&["chatcluster.dev"], &["chatclusters"], &["get", "list", "watch"]),
         rule(&["chatcluster.dev"], &["chatclusters/status"], &["patch"]),
         rule(&[""], &["secrets"], &["get", "create"]),
-        rule(&[""], &["pods"], &["list"]),
+        rule(&[""], &["pods"], &["list", "patch"]),
         rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
     ];
     let mut groups: Vec<&str> = KINDS.iter().map(|kind| kind.group).collect();

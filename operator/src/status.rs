@@ -1,12 +1,13 @@
 //! From what a pass saw to what `status` says. Pure: what does not change keeps its time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::Value;
 
 use crate::{
-    crd::{ChatClusterStatus, GatewayCounts, ScaleState},
+    crd::{ChatClusterStatus, DrainProgress, GatewayCounts, ScaleState},
     reasons::reasons,
     workload::{Trouble, Workload},
 };
@@ -45,6 +46,19 @@ pub struct Obstacle {
     pub passes: bool,
 }
 
+/// The gateways, as they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fleet {
+    /// Their connections, as they are told.
+    pub connections: u64,
+    /// Gateways that move their connections off.
+    pub draining: u32,
+    /// How far they are.
+    pub drains: Vec<DrainProgress>,
+    /// Why there are as many as there are.
+    pub reason: String,
+}
+
 /// What a pass saw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
@@ -64,6 +78,10 @@ pub struct Observed {
     pub front: &'static str,
     /// Selector of the pods that take clients.
     pub selector: String,
+    /// The gateways, where they are asked.
+    pub fleet: Option<Fleet>,
+    /// When to look again at the latest, where something is under way that nothing tells of.
+    pub again: Option<Duration>,
     /// Address that clients connect to.
     pub url: Option<String>,
     /// Values in force.
@@ -73,16 +91,20 @@ pub struct Observed {
 /// Returns the status after a pass. What the pass did not see stays as it was.
 pub fn status(old: &ChatClusterStatus, observed: &Observed, now: &Time) -> ChatClusterStatus {
     let front = observed.workloads.iter().find(|workload| workload.component == observed.front);
+    let fleet = observed.fleet.as_ref();
     let counts = front.map(|front| GatewayCounts {
         desired: count(front.wanted),
         ready: count(front.ready),
-        draining: 0,
-        connections: old.gateways.as_ref().map_or(0, |gateways| gateways.connections),
+        draining: fleet.map_or(0, |fleet| fleet.draining),
+        connections: fleet
+            .map(|fleet| fleet.connections)
+            .or_else(|| old.gateways.as_ref().map(|gateways| gateways.connections))
+            .unwrap_or(0),
     });
     let scale = front.map(|front| ScaleState {
         replicas: count(front.wanted),
         selector: observed.selector.clone(),
-        reason: None,
+        reason: fleet.map(|fleet| fleet.reason.clone()),
     });
     ChatClusterStatus {
         observed_generation: observed.generation,
@@ -94,7 +116,7 @@ pub fn status(old: &ChatClusterStatus, observed: &Observed, now: &Time) -> ChatC
         gateways: counts.or_else(|| old.gateways.clone()),
         redis: old.redis.clone(),
         provision: old.provision.clone(),
-        drains: old.drains.clone(),
+        drains: fleet.map_or_else(Vec::new, |fleet| fleet.drains.clone()),
         scale: scale.or_else(|| old.scale.clone()),
         conditions: conditions(old, observed, now),
     }

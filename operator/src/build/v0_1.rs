@@ -8,6 +8,7 @@ mod pod;
 
 use serde_json::{Value, json};
 
+pub(super) use full::ADMIN_PORT;
 use full::External;
 
 use super::{COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, Object, Running};

@@ -8,8 +8,11 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
+use super::admin::Token;
 use crate::crd::{ChatCluster, ChatClusterStatus};
+use crate::fleet::rounded;
 use crate::plan::Change;
+use crate::scaling::Scaler;
 use crate::workload::Workload;
 
 /// Times that one object may be written within [`CONFLICT_WITHIN`]: past it somebody else keeps writing it too.
@@ -20,6 +23,9 @@ const CONFLICT_WITHIN: Duration = Duration::from_mins(5);
 
 /// How long what was found out about a Secret holds.
 const SECRET_FOR: Duration = Duration::from_mins(1);
+
+/// How long a number of connections is told.
+const TOLD_FOR: Duration = Duration::from_secs(30);
 
 /// What is remembered of one object.
 #[derive(Debug, Default)]
@@ -59,6 +65,11 @@ pub(super) struct ClusterMemory {
     pub(super) objects: BTreeMap<(&'static str, String), Seen>,
     /// The status as it was last written, and the version of the cluster that it made.
     pub(super) status: Option<(ChatClusterStatus, String)>,
+    /// What was wanted of the number of gateways.
+    pub(super) scaler: Option<Scaler>,
+    /// The admin ports' token, and when it was read.
+    pub(super) token: Option<(Instant, Token)>,
+    connections: Option<(Instant, u64)>,
     /// Failures in a row.
     pub(super) failures: u32,
     secrets: BTreeMap<String, (Instant, Keys)>,
@@ -71,6 +82,18 @@ impl ClusterMemory {
         match &self.status {
             Some((written, version)) if is_older(&watched, version) => written.clone(),
             _ => cluster.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the connections as they are told: rounded, and another number twice a minute at most.
+    pub(super) fn told_connections(&mut self, now: Instant, connections: u64) -> u64 {
+        match self.connections {
+            Some((at, told)) if now.duration_since(at) < TOLD_FOR => told,
+            _ => {
+                let told = rounded(connections);
+                self.connections = Some((now, told));
+                told
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::core::error_boundary::DeserializeGuard;
@@ -13,19 +14,22 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout};
 
+use super::admin::Admin;
 use super::apply::{Applied, Applier};
 use super::dereference::{ServedApis, dereference};
 use super::generated::generate;
 use super::memory::{ClusterMemory, Memory};
 use super::metrics::Metrics;
 use super::running::workloads;
+use super::scale::{self, Scale, Scaled};
 use super::tell::Teller;
 use super::watches::Watches;
 use super::{failure, now};
 use crate::build::{COMPONENT, INSTANCE, Running, build, front, front_component, unsupported};
 use crate::crd::ChatCluster;
+use crate::scaling::{Rules, Wanted};
 use crate::status::{ConditionReason, Observed, Obstacle, status};
-use crate::validate::{Version, validate};
+use crate::validate::{Stack, ValidatedCluster, Version, validate};
 use crate::workload::{Trouble, Workload};
 
 /// A cluster as it is stored; it may be none that this operator can read.
@@ -56,6 +60,9 @@ pub(super) struct Context {
     pub(super) apis: ServedApis,
     pub(super) metrics: Arc<Metrics>,
     pub(super) teller: Teller,
+    pub(super) admin: Admin,
+    /// When the operator began to work.
+    pub(super) started: Instant,
     /// Cleared when the operator is to write nothing more.
     pub(super) leads: Arc<AtomicBool>,
 }
@@ -134,8 +141,11 @@ async fn pass(stored: &Stored, context: &Context, memory: &mut ClusterMemory) ->
     match &observed.obstacle {
         Some(obstacle) if obstacle.passes => Err(PassError::Obstacle(obstacle.message.clone())),
         Some(_) => Ok(Action::requeue(jitter(ASK_AGAIN))),
-        None if observed.workloads.iter().all(Workload::is_settled) => Ok(Action::requeue(jitter(RESYNC))),
-        None => Ok(Action::requeue(LOOK_AGAIN)),
+        None => {
+            let settled = observed.workloads.iter().all(Workload::is_settled);
+            let floor = if settled { jitter(RESYNC) } else { LOOK_AGAIN };
+            Ok(Action::requeue(observed.again.map_or(floor, |again| again.min(floor))))
+        }
     }
 }
 
@@ -184,7 +194,11 @@ async fn observe(cluster: &ChatCluster, context: &Context, memory: &mut ClusterM
         cluster: &valid.name,
         frozen: cluster.spec.paused,
     };
-    let objects = build(&valid, &Running::first(&valid));
+    let set = match gateways(context, &valid).await {
+        Ok(set) => set,
+        Err(obstacle) => return Observed { obstacle: Some(obstacle), ..observed },
+    };
+    let objects = build(&valid, &running(&valid, set.as_ref(), cluster));
     let uid = cluster.uid().unwrap_or_default();
     let (found, obstacle) = match applier.apply(&objects, &uid, memory).await {
         Ok(found) => (found, None),
@@ -199,7 +213,42 @@ async fn observe(cluster: &ChatCluster, context: &Context, memory: &mut ClusterM
     observed.pending = waiting;
     observed.url = front.url(address.as_deref());
     observed.obstacle = obstacle;
+    if let (Some(set), None) = (&set, &observed.obstacle) {
+        let scale = Scale { context, cluster: &valid, selector: &front.selector, frozen: cluster.spec.paused };
+        match scale.pass(set, memory).await {
+            Ok(Scaled { mut fleet, again }) => {
+                fleet.connections = memory.told_connections(Instant::now(), fleet.connections);
+                observed.fleet = Some(fleet);
+                observed.again = Some(again);
+            }
+            Err(obstacle) => observed.obstacle = Some(obstacle),
+        }
+    }
     observed
+}
+
+/// Reads the StatefulSet of the gateways; `None` where there is none, and where one pod is everything.
+async fn gateways(context: &Context, cluster: &ValidatedCluster) -> Result<Option<StatefulSet>, Obstacle> {
+    let Stack::Full(_) = cluster.stack else { return Ok(None) };
+    let api: Api<StatefulSet> = Api::namespaced(context.client.clone(), &cluster.namespace);
+    let name = format!("{}-gateway", cluster.name);
+    let read = api.get_opt(&name).await;
+    read.map_err(|error| failure::obstacle(&name, "statefulsets", &cluster.namespace, &error))
+}
+
+/// Returns what is decided as the cluster runs: as many gateways as there are, whoever changed that; steps lead on from
+/// there. Where their StatefulSet is gone, as many as there were.
+fn running(valid: &ValidatedCluster, set: Option<&StatefulSet>, cluster: &ChatCluster) -> Running {
+    let first = Running::first(valid);
+    let Stack::Full(_) = valid.stack else { return first };
+    let before = cluster.status.as_ref().and_then(|status| status.gateways.as_ref()).map(|gateways| gateways.desired);
+    let rules = Rules::of(&valid.spec.gateways);
+    let gateways = match (set, before, rules.wanted) {
+        (Some(set), ..) => scale::replicas(set),
+        (None, Some(before), Wanted::Connections { min, max, .. }) => before.clamp(min, max.max(min)),
+        (None, ..) => first.gateways,
+    };
+    Running { gateways, ..first }
 }
 
 /// Asks pods that do not get ready why.

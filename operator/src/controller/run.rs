@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::admin::Admin;
 use super::dereference::ServedApis;
 use super::lease::Holder;
 use super::memory::Memory;
@@ -233,6 +234,8 @@ async fn control(namespace: Option<String>, shared: Shared) {
         apis: ServedApis::default(),
         metrics,
         teller,
+        admin: Admin::new(),
+        started: tokio::time::Instant::now(),
         leads,
     });
     tasks.spawn(discover(Arc::clone(&context), client, namespace));

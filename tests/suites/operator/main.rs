@@ -10,9 +10,11 @@ mod crashes;
 mod definition;
 mod drift;
 mod external;
+mod gateways;
 mod lease;
 mod life;
 mod refusals;
+mod scaling;
 #[path = "../../../operator/tests/wrong_manifests/table.rs"]
 mod table;
 mod world;

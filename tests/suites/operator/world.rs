@@ -112,6 +112,11 @@ impl World {
         self.kubelet.abort_all();
     }
 
+    /// Plays something else as long as this world lasts.
+    pub(crate) fn play(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.kubelet.spawn(part);
+    }
+
     /// Starts an operator; returns its place among those that were started.
     pub(crate) fn start_operator(&mut self, environment: &[(&str, &str)]) -> usize {
         let child = Command::new(std::env::var_os("CHAT_OPERATOR").expect("CHAT_OPERATOR names the program"))

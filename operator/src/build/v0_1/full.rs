@@ -20,7 +20,7 @@ pub(super) use workers::roles;
 use super::super::Running;
 
 /// Port of probes, metrics, `/status` and `/drain`; on no Service that clients reach.
-pub(super) const ADMIN_PORT: u16 = 8081;
+pub(in super::super) const ADMIN_PORT: u16 = 8081;
 
 /// File of the settings, in the ConfigMap of a component.
 const FILE: &str = "chat.yaml";
