@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 mod brokers;
 mod door;
+mod keyspace;
 mod process;
 mod redis;
 mod server;
@@ -25,6 +26,7 @@ mod settings;
 
 pub use brokers::Brokers;
 use door::Door;
+use keyspace::Keyspace;
 pub use process::{Kind, Process};
 pub use redis::RedisCluster;
 pub use server::Server;
@@ -51,13 +53,14 @@ pub struct Cluster {
     /// What stands before the names of topics and keys.
     pub prefix: String,
     door: Door,
+    _keyspace: Keyspace,
 }
 
 impl Cluster {
     /// Provisions and starts everything, and waits until it is ready.
     pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let prefix = setup.write(dir.path())?;
+        let (prefix, keyspace) = setup.write(dir.path())?;
         let config = config_of(dir.path());
         provision(&config).await?;
         let mut workers = Vec::new();
@@ -71,7 +74,7 @@ impl Cluster {
             process.ready().await?;
         }
         let door = Door::open(gateways.iter().map(Process::listen).collect()).await?;
-        Ok(Self { url: door.url(), dir, gateways, workers, prefix, door })
+        Ok(Self { url: door.url(), dir, gateways, workers, prefix, door, _keyspace: keyspace })
     }
 
     /// Starts one more process of workers, and waits until it is ready.

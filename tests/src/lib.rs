@@ -1,5 +1,6 @@
 //! What the black-box suites share: a stack started as a user starts it, and clients that only know the protocol.
 
+#[cfg(feature = "engines")]
 pub mod cluster;
 pub mod contract;
 pub mod polling;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::keyspace::Keyspace;
 use super::process::ADMIN_TOKEN;
 use super::variable;
 
@@ -32,8 +33,8 @@ impl Setup {
     }
 
     /// Writes the settings, with new names in the engines, and the files that they name. Returns what stands before
-    /// the names. JSON is YAML too.
-    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<String> {
+    /// the names, and the keyspace. JSON is YAML too.
+    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<(String, Keyspace)> {
         let write = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
             let path = dir.join(name);
             std::fs::write(&path, text)?;
@@ -44,6 +45,7 @@ impl Setup {
         let (user, password) = (write("username", "cassandra")?, write("password", "cassandra")?);
         let name = uuid::Uuid::now_v7().simple().to_string();
         let prefix = format!("e-{name}-");
+        let keyspace = Keyspace(format!("e_{name}"));
         let rate = json!({"perSecond": 100_000, "burst": 100_000});
         let config = json!({
             "gateway": {
@@ -57,7 +59,7 @@ impl Setup {
             "engines": {
                 "kafka": {"bootstrapServers": self.kafka, "prefix": prefix, "partitions": 8},
                 "cassandra": {
-                    "contactPoints": [variable("CASSANDRA_CONTACT_POINT")?], "keyspace": format!("e_{name}"),
+                    "contactPoints": [variable("CASSANDRA_CONTACT_POINT")?], "keyspace": keyspace.0,
                     "localDatacenter": "datacenter1", "auth": {"usernameFile": user, "passwordFile": password},
                 },
                 "redis": {"urls": self.redis, "prefix": prefix},
@@ -72,6 +74,6 @@ impl Setup {
             },
         });
         write("chat.json", &config.to_string())?;
-        Ok(prefix)
+        Ok((prefix, keyspace))
     }
 }
