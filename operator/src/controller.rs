@@ -1,7 +1,7 @@
 //! The operator: watches clusters and what they are made of, and makes the latter what the former say.
 //!
-//! One pass over a cluster has named steps: [`dereference`] reads what the manifest refers to, [`validate`] judges it,
-//! [`build`] says which objects there should be, [`apply`] writes those that differ and removes what is wanted no more,
+//! One pass over a cluster has named steps: `dereference` reads what the manifest refers to, [`validate`] judges it,
+//! [`build`] says which objects there should be, `apply` writes those that differ and removes what is wanted no more,
 //! and [`status`] tells people. Only `dereference` and `apply` talk to the API server; the rest is pure. A pass begins
 //! anew each time: an operator that dies at any write leaves nothing that the next pass does not find.
 //!

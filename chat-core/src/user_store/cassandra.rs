@@ -2,7 +2,7 @@
 //!
 //! No record gives these rows a write timestamp, and the clocks of two gateways differ. So a write that replaces another
 //! reads that one's timestamp first and stands above it: of two writes of which one was acknowledged before the other
-//! was made, the later one holds. What is removed is written over with a time to live of [`GONE_TTL`], not deleted,
+//! was made, the later one holds. What is removed is written over with a time to live of `GONE_TTL`, not deleted,
 //! because the timestamp of what is deleted cannot be read. Registers that only rise have their value as their
 //! timestamp, and are not read first.
 
