@@ -127,7 +127,8 @@ async fn comings_and_goings(transport: &str) -> anyhow::Result<()> {
         anyhow::ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     };
-    let arguments = ["--transport", transport, "--users", "30", "--groups", "3x12", "--rate", "100", "--drain", "120s"];
+    let mut arguments = vec!["--transport", transport, "--users", "30", "--groups", "3x12", "--rate", "100"];
+    arguments.extend(["--drain", "120s", "--late-fraction", "1"]);
     let load = load(&stack.url, dir.path(), 16, &arguments)?;
     // The pauses are the load between two changes, not waits for something.
     let pause = Duration::from_secs(2);
