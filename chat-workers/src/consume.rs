@@ -136,7 +136,13 @@ impl<H: Handler> Consume<H> {
             let outcome = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = tick.tick() => self.commit_and_observe().await,
+                _ = tick.tick() => {
+                    let outcome = self.commit_and_observe().await;
+                    // From now on, however long it took: in between the role must hear of the log, which may wait for
+                    // this very role before it answers a commit.
+                    tick.reset();
+                    outcome
+                }
                 () = sleep_until(resume_at.unwrap_or_else(Instant::now)), if resume_at.is_some() => self.resume().await,
                 () = self.handler.due() => {
                     self.handler.work().await;

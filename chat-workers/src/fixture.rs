@@ -212,9 +212,20 @@ impl World {
     }
 
     pub(crate) fn run_with(&self, handler: impl Handler + 'static, topic: Topic, config: ConsumeConfig) -> Running {
+        self.run_on(Arc::clone(&self.log) as Arc<dyn MessageLog>, handler, topic, config)
+    }
+
+    /// Runs a role on another way to the log.
+    pub(crate) fn run_on(
+        &self,
+        log: Arc<dyn MessageLog>,
+        handler: impl Handler + 'static,
+        topic: Topic,
+        config: ConsumeConfig,
+    ) -> Running {
         let (status, shutdown) = (Partitions::default(), CancellationToken::new());
         let source = Source {
-            log: Arc::clone(&self.log) as Arc<dyn MessageLog>,
+            log,
             topic,
             group: "role",
             dead_letters: Some(Topic::PushDlq),

@@ -1,8 +1,10 @@
 use std::sync::{Mutex, PoisonError};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use chat_core::format::Versioned;
 use chat_core::id::ChatId;
+use chat_core::message_log::{Append, Appended};
 use chat_core::message_store::StoreError;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -218,4 +220,78 @@ async fn a_partition_that_goes_to_another_is_finished_and_forgotten() {
     assert_eq!(one.taken(), [1]);
     first.stop().await;
     second.stop().await;
+}
+
+/// A log that does not answer commits in time, as one does that waits for its consumers to give partitions up.
+#[derive(Debug)]
+struct NoCommits(Arc<dyn MessageLog>);
+
+#[derive(Debug)]
+struct NoCommitsConsumer(tokio::sync::Mutex<Box<dyn Consumer>>);
+
+#[async_trait]
+impl MessageLog for NoCommits {
+    fn partitions(&self, topic: Topic) -> u32 {
+        self.0.partitions(topic)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, LogError> {
+        self.0.append(append).await
+    }
+
+    async fn append_all(&self, appends: Vec<Append>) -> Result<Vec<Appended>, LogError> {
+        self.0.append_all(appends).await
+    }
+
+    async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
+        Ok(Box::new(NoCommitsConsumer(self.0.subscribe(topic, group).await?.into())))
+    }
+
+    async fn read(&self, topic: Topic, partition: u32, offset: u64, limit: usize) -> Result<Vec<Entry>, LogError> {
+        self.0.read(topic, partition, offset, limit).await
+    }
+
+    async fn end(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.0.end(topic, partition).await
+    }
+}
+
+#[async_trait]
+impl Consumer for NoCommitsConsumer {
+    async fn next(&mut self, max: usize) -> Result<Delivery, LogError> {
+        self.0.get_mut().next(max).await
+    }
+
+    async fn seek(&mut self, partition: u32, offset: u64) -> Result<(), LogError> {
+        self.0.get_mut().seek(partition, offset).await
+    }
+
+    async fn pause(&mut self, partition: u32, paused: bool) -> Result<(), LogError> {
+        self.0.get_mut().pause(partition, paused).await
+    }
+
+    async fn commit(&mut self, _partition: u32, _next_offset: u64) -> Result<(), LogError> {
+        sleep(Duration::from_secs(5)).await;
+        Err(LogError::Unavailable("the commit was not answered in time".to_owned()))
+    }
+
+    async fn lag(&self, partitions: &[u32]) -> Result<Vec<u64>, LogError> {
+        self.0.lock().await.lag(partitions).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_whose_commits_are_not_answered_hears_of_the_log_all_the_same() {
+    let world = World::new();
+    let handler = numbers(&world);
+    let log = Arc::new(NoCommits(Arc::clone(&world.log) as Arc<dyn MessageLog>));
+    let config = ConsumeConfig { commit_delay: Duration::ZERO, ..ConsumeConfig::default() };
+    let running = world.run_on(log, handler.clone(), TOPIC, config);
+    for n in 1..=5_u64 {
+        append(&world, &[&format!(r#"{{"v":1,"n":{n}}}"#)]).await;
+        // Past the next commit, and what it takes to fail.
+        sleep(Duration::from_secs(8)).await;
+        assert!(handler.taken().contains(&n), "{n} is not heard of: {:?}", handler.steps());
+    }
+    running.crash().await;
 }

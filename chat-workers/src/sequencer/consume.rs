@@ -67,7 +67,13 @@ impl Consume {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(control) = requests.recv() => self.carry_out(control).await,
-                _ = tick.tick() => self.tick().await,
+                _ = tick.tick() => {
+                    let outcome = self.tick().await;
+                    // From now on, however long it took: in between the log must be heard, which may wait for this very
+                    // consumer before it answers a commit.
+                    tick.reset();
+                    outcome
+                }
                 delivery = self.consumer.next(self.sequencer.config.batch_records) => match delivery {
                     Ok(delivery) => self.take(delivery, &mut requests).await,
                     Err(error) => Err(error),
