@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use tokio::sync::OnceCell;
 
 use super::{Append, Appended, Consumer, Entry, LogError, MessageLog, Position, Topic};
 use crate::clock::Time;
@@ -61,7 +62,8 @@ pub struct KafkaLog {
     names: Arc<Names>,
     settings: Settings,
     producer: Arc<Producer>,
-    observer: Arc<Observer>,
+    /// Made with the first consumer: a process that only writes has no use for its connections.
+    observer: OnceCell<Arc<Observer>>,
 }
 
 /// What the topics of one cluster are called, and how many partitions they have.
@@ -156,7 +158,9 @@ impl MessageLog for KafkaLog {
 
     async fn subscribe(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, LogError> {
         let group = format!("{}{group}", self.names.prefix);
-        let (names, observer) = (Arc::clone(&self.names), Arc::clone(&self.observer));
+        let names = Arc::clone(&self.names);
+        let observer = async || Observer::new(&self.settings, &names).map(Arc::new).map_err(unavailable);
+        let observer = Arc::clone(self.observer.get_or_try_init(observer).await?);
         let consumer = consumer::KafkaConsumer::subscribe(&self.settings, observer, names, topic, &group)?;
         Ok(Box::new(consumer))
     }

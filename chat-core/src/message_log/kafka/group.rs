@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer};
@@ -13,8 +12,9 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::warn;
 
+use super::farewell::Farewell;
 use super::{LogError, connect, unavailable};
 
 /// What the group asks for. Until it is done, the group waits.
@@ -87,9 +87,9 @@ impl ConsumerContext for Membership {
     }
 }
 
-/// A member of a group. Dropping the last handle leaves it, on a thread of its own: that waits for the broker.
+/// A member of a group. Dropping the last handle leaves it, which waits for the broker.
 pub(super) struct Member {
-    client: Option<Arc<StreamConsumer<Membership>>>,
+    client: Farewell<Arc<StreamConsumer<Membership>>>,
     topic: Arc<str>,
 }
 
@@ -99,12 +99,12 @@ impl Member {
         let client: StreamConsumer<Membership> =
             config.create_with_context(Membership::default()).map_err(unavailable)?;
         client.subscribe(&[topic]).map_err(unavailable)?;
-        Ok(Self { client: Some(Arc::new(client)), topic: topic.into() })
+        Ok(Self { client: Farewell::new(Arc::new(client)), topic: topic.into() })
     }
 
     /// Returns another handle, for a call that waits for the broker.
     pub(super) fn handle(&self) -> Arc<StreamConsumer<Membership>> {
-        Arc::clone(self.client())
+        Arc::clone(&self.client)
     }
 
     /// Returns the topic's name.
@@ -114,11 +114,7 @@ impl Member {
 
     /// Gives partitions back to the group.
     pub(super) fn give_up(&self, partitions: &[i32]) -> Result<(), LogError> {
-        self.client().incremental_unassign(&list(&self.topic, partitions)).map_err(unavailable)
-    }
-
-    fn client(&self) -> &Arc<StreamConsumer<Membership>> {
-        self.client.as_ref().unwrap_or_else(|| unreachable!("taken only by drop"))
+        self.client.incremental_unassign(&list(&self.topic, partitions)).map_err(unavailable)
     }
 }
 
@@ -126,13 +122,13 @@ impl Deref for Member {
     type Target = StreamConsumer<Membership>;
 
     fn deref(&self) -> &Self::Target {
-        self.client()
+        &self.client
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
+        let client = &self.client;
         let membership = client.context();
         membership.is_leaving.store(true, Ordering::Release);
         for step in membership.steps().drain(..) {
@@ -143,9 +139,6 @@ impl Drop for Member {
             if let Err(error) = answered {
                 warn!(%error, ?step, "leave a group");
             }
-        }
-        if let Err(error) = thread::Builder::new().name("kafka-leave".to_owned()).spawn(move || drop(client)) {
-            error!(%error, "start a thread; the group was left on this one");
         }
     }
 }

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::connect::{Connection, Settings, patiently};
 use super::farewell::Farewell;
-use super::{LogError, Names, OpenError, REQUEST_DEADLINE, unavailable};
+use super::{LogError, Names, REQUEST_DEADLINE, unavailable};
 
 /// Asks for offsets; reads and commits nothing.
 pub(super) struct Observer(Farewell<BaseConsumer<Connection>>);
 
 impl Observer {
-    pub(super) fn new(settings: &Settings, names: &Names) -> Result<Self, OpenError> {
+    pub(super) fn new(settings: &Settings, names: &Names) -> KafkaResult<Self> {
         // The client asks for a group's name although nothing here joins or commits.
         let config = settings.reader(&format!("{}observe", names.prefix));
-        let client = config.create_with_context(Connection::default());
-        client.map(|client| Self(Farewell::new(client))).map_err(|error| OpenError::Settings(error.to_string()))
+        config.create_with_context(Connection::default()).map(|client| Self(Farewell::new(client)))
     }
 
     /// Returns the first offset that is kept of each partition. Waits for the brokers.

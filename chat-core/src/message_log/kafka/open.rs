@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::OnceCell;
 
 use super::connect::Settings;
-use super::observer::Observer;
 use super::producer::Producer;
 use super::{KafkaLog, Names, Topic};
 use crate::config::KafkaConfig;
@@ -60,8 +60,7 @@ impl KafkaLog {
             Ok(producer)
         });
         let producer = opened.await.map_err(|error| OpenError::Unreachable(error.to_string()))??;
-        let observer = Arc::new(Observer::new(&settings, &names)?);
-        Ok(Self { names, settings, producer: Arc::new(producer), observer })
+        Ok(Self { names, settings, producer: Arc::new(producer), observer: OnceCell::new() })
     }
 }
 

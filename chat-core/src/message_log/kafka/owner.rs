@@ -3,19 +3,16 @@
 //! A name is the key of its record, so that compaction keeps one record of each, in the order in which they came; a
 //! record without a value takes its name out.
 
-use std::time::Duration;
+use std::ops::ControlFlow;
 
-use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::topic_partition_list::Offset;
-use tokio::time::Instant;
 
-use super::connect::{Connection, Settings, watermarks};
-use super::{LogError, OpenError, PRODUCE_DEADLINE, REQUEST_DEADLINE, unavailable};
+use super::connect::{Connection, Settings};
+use super::read::scan;
+use super::topics::make;
+use super::{LogError, OpenError, PRODUCE_DEADLINE};
 use crate::config::KafkaConfig;
 
 /// Where names are kept.
@@ -36,7 +33,8 @@ pub async fn claim(
 ) -> Result<(), OpenError> {
     let settings = Settings::of(config)?;
     let topic = format!("{}{TOPIC}", config.prefix);
-    make(&settings, &topic, replication).await?;
+    let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(replication.into())).set("cleanup.policy", "compact");
+    make(&settings, &[new]).await?;
     let held = holder(&settings, &topic).await?;
     if let (Some(held), Some(given_up)) = (&held, take_over)
         && held == given_up
@@ -55,23 +53,11 @@ pub async fn claim(
     }
 }
 
-async fn make(settings: &Settings, topic: &str, replication: u16) -> Result<(), OpenError> {
-    let admin: AdminClient<Connection> =
-        settings.plain().create_with_context(Connection::default()).map_err(|error| settings_error(&error))?;
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication.into())).set("cleanup.policy", "compact");
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_DEADLINE)).operation_timeout(Some(REQUEST_DEADLINE));
-    for outcome in admin.create_topics([&new], &options).await.map_err(|error| unreachable_now(&error))? {
-        match outcome {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => return Err(OpenError::Unreachable(format!("make the topic {topic}: {code}"))),
-        }
-    }
-    Ok(())
-}
-
 async fn write(settings: &Settings, topic: &str, name: &str, value: Option<&[u8]>) -> Result<(), OpenError> {
-    let producer: FutureProducer<Connection> =
-        settings.producer().create_with_context(Connection::default()).map_err(|error| settings_error(&error))?;
+    let producer: FutureProducer<Connection> = settings
+        .producer()
+        .create_with_context(Connection::default())
+        .map_err(|error| OpenError::Settings(error.to_string()))?;
     let mut record = FutureRecord::<str, [u8]>::to(topic).partition(0).key(name);
     if let Some(value) = value {
         record = record.payload(value);
@@ -90,36 +76,17 @@ async fn holder(settings: &Settings, topic: &str) -> Result<Option<String>, Open
 
 /// Reads the names that are kept, in the order in which they came. Waits for the broker.
 fn names(settings: &Settings, topic: &str) -> Result<Vec<String>, LogError> {
-    let config = settings.reader(&format!("{topic}.read"));
-    let consumer: BaseConsumer<Connection> = config.create_with_context(Connection::default()).map_err(unavailable)?;
-    let kept = watermarks(consumer.client(), topic, 0)?;
     let mut names: Vec<String> = Vec::new();
-    if kept.is_empty() {
-        return Ok(names);
-    }
-    let mut from = TopicPartitionList::with_capacity(1);
-    let start = Offset::Offset(i64::try_from(kept.start).map_err(unavailable)?);
-    from.add_partition_offset(topic, 0, start).map_err(unavailable)?;
-    consumer.assign(&from).map_err(unavailable)?;
-    let deadline = Instant::now() + REQUEST_DEADLINE;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let message = consumer.poll(left.max(Duration::from_millis(1)));
-        let message = message.ok_or_else(|| unavailable("no record came in time"))?.map_err(unavailable)?;
+    scan(settings, &format!("{topic}.read"), topic, 0, 0, |message| {
         let name = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
         match message.payload() {
             Some(_) if !names.contains(&name) => names.push(name),
             Some(_) => {}
             None => names.retain(|held| *held != name),
         }
-        if u64::try_from(message.offset()).is_ok_and(|offset| offset + 1 >= kept.end) {
-            return Ok(names);
-        }
-    }
-}
-
-fn settings_error(error: &impl std::fmt::Display) -> OpenError {
-    OpenError::Settings(error.to_string())
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
 }
 
 fn unreachable_now(error: &impl std::fmt::Display) -> OpenError {

@@ -5,6 +5,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::Offset;
 
 use super::connect::{Connection, patiently};
+use super::group::list;
 use super::{KafkaLog, LogError, REQUEST_DEADLINE, Topic, blocking, unavailable};
 use crate::clock::Time;
 
@@ -74,11 +75,8 @@ impl KafkaLog {
 
 /// Returns the partitions of which something was committed, with the next offset.
 fn committed(client: &BaseConsumer<Connection>, topic: &str, count: u32) -> Result<Vec<(u32, u64)>, LogError> {
-    let mut all = TopicPartitionList::new();
-    for partition in 0..count {
-        all.add_partition(topic, number(partition)?);
-    }
-    let found = patiently(|| client.committed_offsets(all.clone(), REQUEST_DEADLINE))?;
+    let all: Vec<i32> = (0..count).map(number).collect::<Result<_, _>>()?;
+    let found = patiently(|| client.committed_offsets(list(topic, &all), REQUEST_DEADLINE))?;
     let mut committed = Vec::new();
     for element in found.elements() {
         element.error().map_err(unavailable)?;

@@ -26,10 +26,7 @@ pub struct NewTopics {
 /// Records carry the broker's time. From three copies on, two must have a record before it is acknowledged; no copy
 /// that lags behind ever becomes the first.
 pub async fn create_topics(config: &KafkaConfig, topics: NewTopics) -> Result<(), OpenError> {
-    let admin: AdminClient<Connection> = Settings::of(config)?
-        .plain()
-        .create_with_context(Connection::default())
-        .map_err(|error| OpenError::Settings(error.to_string()))?;
+    let settings = Settings::of(config)?;
     let names = Names::of(config);
     let partitions = i32::try_from(config.partitions).map_err(|error| OpenError::Settings(error.to_string()))?;
     let in_sync = if topics.replication >= 3 { "2" } else { "1" };
@@ -49,8 +46,17 @@ pub async fn create_topics(config: &KafkaConfig, topics: NewTopics) -> Result<()
                 .set("min.insync.replicas", in_sync)
         })
         .collect();
+    make(&settings, &new).await
+}
+
+/// Makes topics; one that is there is left as it is.
+pub(super) async fn make(settings: &Settings, new: &[NewTopic<'_>]) -> Result<(), OpenError> {
+    let admin: AdminClient<Connection> = settings
+        .plain()
+        .create_with_context(Connection::default())
+        .map_err(|error| OpenError::Settings(error.to_string()))?;
     let options = AdminOptions::new().request_timeout(Some(REQUEST_DEADLINE)).operation_timeout(Some(REQUEST_DEADLINE));
-    let made = admin.create_topics(&new, &options).await;
+    let made = admin.create_topics(new, &options).await;
     for outcome in made.map_err(|error| OpenError::Unreachable(error.to_string()))? {
         match outcome {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
