@@ -9,6 +9,7 @@ pub mod limits;
 pub mod process;
 pub mod push;
 pub mod redis;
+pub mod role;
 pub mod telemetry;
 pub mod tls;
 
@@ -20,9 +21,10 @@ pub use kafka::KafkaConfig;
 pub use limits::{Limits, Rate};
 pub use process::{
     EnginesConfig, IndexConfig, KeyspaceConfig, LogConfig, LogFormat, ProcessConfig, ProvisionConfig, TopicsConfig,
-    WorkerRole, WorkersProcess,
+    WorkersProcess,
 };
 pub use push::{ApnsConfig, ApnsEnvironment, FcmConfig, PushConfig, PushContent};
 pub use redis::RedisConfig;
+pub use role::WorkerRole;
 pub use telemetry::OtlpConfig;
 pub use tls::Tls;

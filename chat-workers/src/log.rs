@@ -7,12 +7,12 @@ use std::time::Duration;
 use chat_core::cassandra::Cassandra;
 use chat_core::clock::{Clock as _, SystemClock, Time};
 use chat_core::config::{KafkaConfig, ProcessConfig};
-use chat_core::message_log::Topic;
 use chat_core::message_log::kafka::KafkaLog;
 use chat_core::process::Failure;
 use chat_workers::Role;
 use chat_workers::redrive::{DeadLetters, redrive};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
@@ -34,52 +34,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME")]
         since: Time,
         /// Whose place is moved.
-        #[arg(long, default_value = "sequencer")]
-        role: Reader,
+        #[arg(long, default_value = "sequencer", value_parser = role())]
+        role: Role,
     },
     /// Puts dead letters back where they came from, each once. Workers may go on meanwhile.
     Redrive {
         /// Which.
         #[arg(default_value = "messages")]
-        letters: Letters,
+        letters: DeadLetters,
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Reader {
-    Sequencer,
-    Receipts,
-    Indexer,
-    Push,
-    Analytics,
-}
-
-impl Reader {
-    fn role(self) -> Role {
-        match self {
-            Self::Sequencer => Role::Sequencer,
-            Self::Receipts => Role::Receipts,
-            Self::Indexer => Role::Indexer,
-            Self::Push => Role::Push,
-            Self::Analytics => Role::Analytics,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Letters {
-    Messages,
-    Push,
-}
-
-/// Returns what a role reads.
-fn topic_of(role: Role) -> Topic {
-    match role {
-        Role::Sequencer => Topic::Messages,
-        Role::Receipts => Topic::Receipts,
-        Role::Indexer | Role::Analytics => Topic::Events,
-        Role::Push => Topic::Push,
-    }
+/// Takes a role by its name.
+fn role() -> impl TypedValueParser<Value = Role> {
+    let names = PossibleValuesParser::new(Role::ALL.map(Role::name));
+    names.try_map(|name| Role::ALL.into_iter().find(|role| role.name() == name).ok_or("there is no such role"))
 }
 
 /// Does it, and prints what came of it as one JSON object.
@@ -96,26 +65,19 @@ async fn carry_out(config: &ProcessConfig, command: Command) -> Result<(), Failu
     match command {
         Command::Adopt => {
             for role in Role::ALL {
-                log.begin_anew(topic_of(role), role.name()).await.map_err(|error| is_in_use(role, error))?;
+                log.begin_anew(role.topic(), role.name()).await.map_err(|error| is_in_use(role, error))?;
             }
             let epoch = cassandra.adopt_log(epoch).await.map_err(Failure::of)?;
             print(&json!({ "epoch": epoch }))
         }
         Command::Rewind { since, role } => {
-            let role = role.role();
-            let rewound = log.rewind(topic_of(role), role.name(), since).await;
+            let rewound = log.rewind(role.topic(), role.name(), since).await;
             let rewound = rewound.map_err(|error| is_in_use(role, error))?;
             let partition = |it: &chat_core::message_log::kafka::Rewound| json!({ "partition": it.partition, "from": it.from, "to": it.to });
             let partitions: Vec<_> = rewound.iter().map(partition).collect();
             print(&json!({ "at": SystemClock.now(), "role": role, "partitions": partitions }))
         }
-        Command::Redrive { letters } => {
-            let letters = match letters {
-                Letters::Messages => DeadLetters::Messages,
-                Letters::Push => DeadLetters::Push,
-            };
-            print(&redrive(&log, letters).await.map_err(Failure::of)?)
-        }
+        Command::Redrive { letters } => print(&redrive(&log, letters).await.map_err(Failure::of)?),
     }
 }
 

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chat_core::clock::{Clock, SystemClock};
-use chat_core::config::{ProcessConfig, PushContent, WorkerRole, WorkersProcess};
+use chat_core::config::{ProcessConfig, PushContent, WorkersProcess};
 use chat_core::health::Health;
 use chat_core::process::{self, End, Failure, Traces};
 use chat_workers::admin::{self, Admin};
-use chat_workers::{NotifyConfig, Role, Workers, WorkersConfig, WorkersPorts};
+use chat_workers::{NotifyConfig, Workers, WorkersConfig, WorkersPorts};
 use clap::{Parser, Subcommand};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
@@ -133,7 +133,7 @@ async fn work(config: ProcessConfig, workers: WorkersProcess, shutdown: Cancella
     tasks.spawn(process::watch(engines.clone(), Arc::clone(&clock), health.clone()));
     let send_content = config.push.content == PushContent::Text;
     let settings = WorkersConfig {
-        roles: workers.roles.iter().copied().map(role).collect(),
+        roles: workers.roles.clone(),
         push: NotifyConfig { send_content, ..NotifyConfig::default() },
         ..WorkersConfig::default()
     };
@@ -164,14 +164,4 @@ async fn work(config: ProcessConfig, workers: WorkersProcess, shutdown: Cancella
     tasks.shutdown().await;
     traces.close().await;
     ended.map_err(Failure::of)
-}
-
-fn role(role: WorkerRole) -> Role {
-    match role {
-        WorkerRole::Sequencer => Role::Sequencer,
-        WorkerRole::Receipts => Role::Receipts,
-        WorkerRole::Indexer => Role::Indexer,
-        WorkerRole::Push => Role::Push,
-        WorkerRole::Analytics => Role::Analytics,
-    }
 }

@@ -17,6 +17,7 @@ const ADDED: [&str; 2] = ["reason", "position"];
 
 /// Which dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "process", derive(clap::ValueEnum))]
 pub enum DeadLetters {
     /// Those of `messages`.
     Messages,

@@ -1,10 +1,10 @@
 //! All roles in one place: which of them run, with what, and how they are.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use chat_core::clock::Clock;
+pub use chat_core::config::WorkerRole as Role;
 use chat_core::message_log::{LogError, MessageLog, Topic};
 use chat_core::message_store::MessageStore;
 use chat_core::presence::PresenceTable;
@@ -14,7 +14,7 @@ use chat_core::search::SearchIndex;
 use chat_core::trace::Tracer;
 use chat_core::user_store::UserStore;
 use prometheus_client::registry::Registry;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -28,44 +28,6 @@ use crate::presence_sweep::{PresenceSweep, SweepPorts};
 use crate::receipts::{Receipts, ReceiptsConfig, ReceiptsPorts};
 use crate::sequencer::{Ports, Sequencer, SequencerConfig};
 use crate::status::{PartitionStatus, Partitions};
-
-/// A role behind the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Gives messages their place in their chat, keeps them and fans them out.
-    Sequencer,
-    /// Keeps cursors, and sweeps presence that ran out.
-    Receipts,
-    /// Feeds the search index.
-    Indexer,
-    /// Sends push notifications.
-    Push,
-    /// Counts hourly rollups.
-    Analytics,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 5] = [Self::Sequencer, Self::Receipts, Self::Indexer, Self::Push, Self::Analytics];
-
-    /// Returns the role's name, which is also its consumer group.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sequencer => "sequencer",
-            Self::Receipts => "receipts",
-            Self::Indexer => "indexer",
-            Self::Push => "push",
-            Self::Analytics => "analytics",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What the workers work with.
 #[derive(Debug, Clone)]
@@ -259,9 +221,9 @@ impl Workers {
     ) {
         info!(%role, "start a role");
         let WorkersPorts { log, store, users, relay, presence, search, push, clock, .. } = self.ports.clone();
-        let source = |topic: Topic, dead_letters: Option<Topic>| Source {
+        let source = |dead_letters: Option<Topic>| Source {
             log: Arc::clone(&self.ports.log),
-            topic,
+            topic: role.topic(),
             group: role.name(),
             dead_letters,
             config: self.config.consume,
@@ -287,20 +249,20 @@ impl Workers {
                 });
                 let ports = ReceiptsPorts { log, store, relay, clock };
                 let receipts = Receipts::new(ports, self.config.receipts, self.receipts_metrics.clone());
-                start(receipts, role, source(Topic::Receipts, None), roles, stop);
+                start(receipts, role, source(None), roles, stop);
             }
             Role::Indexer => {
                 let Some(search) = search else { return };
                 let indexer = Indexer::new(IndexerPorts { store, search });
-                start(indexer, role, source(Topic::Events, None), roles, stop);
+                start(indexer, role, source(None), roles, stop);
             }
             Role::Push => {
                 let Some(push) = push else { return };
                 let ports = NotifyPorts { log, store, users, push, clock };
                 let notify = Notify::new(ports, self.config.push, self.push_metrics.clone());
-                start(notify, role, source(Topic::Push, Some(Topic::PushDlq)), roles, stop);
+                start(notify, role, source(Some(Topic::PushDlq)), roles, stop);
             }
-            Role::Analytics => start(Analytics::new(users), role, source(Topic::Events, None), roles, stop),
+            Role::Analytics => start(Analytics::new(users), role, source(None), roles, stop),
         }
     }
 }

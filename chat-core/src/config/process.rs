@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CassandraConfig, ElasticsearchConfig, GatewayConfig, KafkaConfig, OtlpConfig, PushConfig, RedisConfig};
+use super::{
+    CassandraConfig, ElasticsearchConfig, GatewayConfig, KafkaConfig, OtlpConfig, PushConfig, RedisConfig, WorkerRole,
+};
 
 /// Settings of a process of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,22 +50,6 @@ pub struct EnginesConfig {
     pub search: Option<ElasticsearchConfig>,
 }
 
-/// A role behind the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WorkerRole {
-    /// Gives messages their place in their chat, keeps them and fans them out.
-    Sequencer,
-    /// Keeps cursors, and sweeps presence that ran out.
-    Receipts,
-    /// Feeds the search index.
-    Indexer,
-    /// Sends push notifications.
-    Push,
-    /// Counts hourly rollups.
-    Analytics,
-}
-
 /// What one process of workers needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -78,8 +64,7 @@ pub struct WorkersProcess {
 }
 
 fn all_roles() -> Vec<WorkerRole> {
-    use WorkerRole::{Analytics, Indexer, Push, Receipts, Sequencer};
-    vec![Sequencer, Receipts, Indexer, Push, Analytics]
+    WorkerRole::ALL.to_vec()
 }
 
 /// What is logged, on standard error.

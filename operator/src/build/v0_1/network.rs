@@ -37,7 +37,7 @@ fn rules(names: &Names<'_>) -> Vec<Rules> {
                 rules(full::PROVISION, Vec::new()),
                 rules(full::GATEWAY, vec![port(CLIENT_PORT), administration()]),
             ];
-            all.extend(full::roles(names.0).iter().map(|role| rules(role.name, vec![administration()])));
+            all.extend(full::roles(names.0).iter().map(|role| rules(role.kind.name(), vec![administration()])));
             all
         }
     }

@@ -20,24 +20,22 @@ const GRACE_SECONDS: u64 = 30;
 
 /// A role that a cluster has work for.
 pub(in super::super) struct Role<'a> {
-    /// Its name, which is its component too.
-    pub(in super::super) name: &'static str,
-    /// What the process calls it.
-    pub(super) kind: WorkerRole,
+    /// Which; its name is its component too.
+    pub(in super::super) kind: WorkerRole,
     given: &'a crd::WorkerRole,
 }
 
 pub(in super::super) fn roles(cluster: &ValidatedCluster) -> Vec<Role<'_>> {
     let workers = &cluster.spec.workers;
     let all = [
-        (true, "sequencer", WorkerRole::Sequencer, &workers.sequencer),
-        (true, "receipts", WorkerRole::Receipts, &workers.receipts),
-        (cluster.spec.search_enabled(), "indexer", WorkerRole::Indexer, &workers.indexer),
-        (cluster.spec.push.is_enabled(), "push", WorkerRole::Push, &workers.push),
-        (true, "analytics", WorkerRole::Analytics, &workers.analytics),
+        (true, WorkerRole::Sequencer, &workers.sequencer),
+        (true, WorkerRole::Receipts, &workers.receipts),
+        (cluster.spec.search_enabled(), WorkerRole::Indexer, &workers.indexer),
+        (cluster.spec.push.is_enabled(), WorkerRole::Push, &workers.push),
+        (true, WorkerRole::Analytics, &workers.analytics),
     ];
     let wanted = all.into_iter().filter(|(wanted, ..)| *wanted);
-    wanted.map(|(_, name, kind, given)| Role { name, kind, given }).collect()
+    wanted.map(|(_, kind, given)| Role { kind, given }).collect()
 }
 
 pub(super) fn objects(names: &Names<'_>, engines: External<'_>) -> Vec<Object> {
@@ -45,7 +43,8 @@ pub(super) fn objects(names: &Names<'_>, engines: External<'_>) -> Vec<Object> {
     let template = &names.0.spec.workers.pod_template;
     let mut objects: Vec<_> = names.service_account(template, SHARED).into_iter().collect();
     objects.push(names.config_map(&names.of(SHARED), SHARED, FILE, &settings.text));
-    for Role { name: role, given, .. } in roles(names.0) {
+    for Role { kind, given } in roles(names.0) {
+        let role = kind.name();
         let mut volumes = vec![config_volume(names.of(SHARED))];
         volumes.extend(settings.volumes());
         let pod = names.pod(&Pod {
